@@ -1,0 +1,239 @@
+//! All outcomes of a batch.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::domain::batch::Batch;
+use crate::domain::id::{BatchId, ChannelName};
+use crate::domain::outcome::{Counts, Outcome, Outcomes};
+use crate::domain::recipients::{Positions, RecipientList, narrow};
+
+/// A batch as it stands: final, or a snapshot while it runs.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// When it ended; `None` while it runs.
+    pub completed_at: Option<SystemTime>,
+    /// Whether a cancel stopped at least one recipient.
+    pub canceled: bool,
+    /// One per route, in the batch's order.
+    pub routes: Vec<RouteReport>,
+    /// What was left out or looked odd.
+    pub warnings: Vec<Warning>,
+    /// Batches that sent some of these recipients again.
+    pub resends: Vec<BatchId>,
+    /// How long the rest will take at the channel's budgets; only while it runs.
+    pub eta: Option<Eta>,
+}
+
+/// How long the rest of a batch will take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Eta {
+    /// Time until the last call can start.
+    pub remaining: Duration,
+    /// Which budget binds: the channel, and `calls` or `messages`; `None` when no budget does.
+    pub bound_by: Option<(ChannelName, BudgetKind)>,
+}
+
+/// What a budget counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetKind {
+    /// Provider calls.
+    Calls,
+    /// Messages; what a call costs is the provider's rule.
+    Messages,
+}
+
+impl BudgetKind {
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Messages => "messages",
+        }
+    }
+}
+
+/// One route's part of a report.
+#[derive(Clone, Debug)]
+pub struct RouteReport {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Its provider's name.
+    pub provider: &'static str,
+    /// Whether the channel talks to the built-in sandbox.
+    pub is_sandbox: bool,
+    /// Who the recipients are, in the caller's order.
+    pub recipients: Arc<RecipientList>,
+    /// The room that directed messages went through.
+    pub chatroom_id: Option<Arc<str>>,
+    /// Decided recipients, ordered by their first position; those of a chunk never interleave with another
+    /// chunk's, those that were never sent may lie between.
+    pub settled: Vec<Settled>,
+    /// Recipients that were decided without a call, e.g. repeats: at most one entry.
+    pub unsent: Option<Settled>,
+    /// Provider calls made, repeats included.
+    pub calls: u32,
+    /// Calls that were repeats.
+    pub retries: u32,
+    /// How long calls waited for a budget, all together.
+    pub throttled: Duration,
+    /// Request ids that the provider gave.
+    pub provider_request_ids: Vec<Box<str>>,
+}
+
+/// The outcomes of the recipients at some positions.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Which recipients.
+    pub positions: Positions,
+    /// Same length and order as `positions`.
+    pub outcomes: Outcomes,
+    /// How often they were tried; 0 = never called.
+    pub attempts: u32,
+}
+
+/// Something that a caller should know about an accepted request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Stable name of the cause.
+    pub code: WarningCode,
+    /// The channel that it concerns.
+    pub channel: Option<ChannelName>,
+    /// JSON pointer into the request; relative to the route while an adapter makes it.
+    pub pointer: Option<String>,
+    /// One sentence for a person.
+    pub detail: String,
+}
+
+/// Causes of warnings: a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarningCode {
+    /// A descriptive hint that the provider has no field for was left out.
+    FieldLeftOut,
+    /// The answer spoke of somebody who was not asked for.
+    UnexpectedRecipient,
+    /// The answer contradicts itself.
+    ContradictoryAnswer,
+}
+
+impl WarningCode {
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FieldLeftOut => "field_left_out",
+            Self::UnexpectedRecipient => "unexpected_recipient",
+            Self::ContradictoryAnswer => "contradictory_answer",
+        }
+    }
+}
+
+/// One line of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultLine<'a> {
+    /// Position inside the route.
+    pub position: u32,
+    /// The decision; `None` = pending.
+    pub decided: Option<Decided<'a>>,
+}
+
+/// The decision about one recipient.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided<'a> {
+    /// What became of it.
+    pub outcome: &'a Outcome,
+    /// Which of the settled group's distinct outcomes it is, and which group: equal pairs render alike.
+    pub group: (usize, usize),
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+impl RouteReport {
+    /// Every recipient exactly once, in the caller's order.
+    pub fn lines(&self) -> impl Iterator<Item = ResultLine<'_>> + '_ {
+        let mut cursors = Cursors {
+            route: self,
+            group: 0,
+            offset: 0,
+            unsent_offset: 0,
+        };
+        (0..narrow(self.recipients.len())).map(move |position| ResultLine {
+            position,
+            decided: cursors.decide(position),
+        })
+    }
+
+    /// How many recipients ended in each way.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for settled in self.settled.iter().chain(&self.unsent) {
+            counts += settled.outcomes.counts();
+        }
+        counts.pending = self.recipients.len().saturating_sub(counts.total);
+        counts.total = self.recipients.len();
+        counts
+    }
+}
+
+/// Walks the settled groups and the unsent recipients side by side.
+struct Cursors<'a> {
+    route: &'a RouteReport,
+    group: usize,
+    offset: usize,
+    unsent_offset: usize,
+}
+
+impl<'a> Cursors<'a> {
+    fn decide(&mut self, position: u32) -> Option<Decided<'a>> {
+        if let Some(unsent) = &self.route.unsent
+            && unsent.positions.get(self.unsent_offset) == Some(position)
+        {
+            let offset = self.unsent_offset;
+            self.unsent_offset += 1;
+            return decided(unsent, usize::MAX, offset);
+        }
+        let settled = self.route.settled.get(self.group)?;
+        if settled.positions.get(self.offset) != Some(position) {
+            return None;
+        }
+        let found = decided(settled, self.group, self.offset);
+        self.offset += 1;
+        if self.offset == settled.positions.len() {
+            self.group += 1;
+            self.offset = 0;
+        }
+        found
+    }
+}
+
+fn decided(settled: &Settled, group: usize, offset: usize) -> Option<Decided<'_>> {
+    let pick = settled.outcomes.pick(offset)?;
+    let outcome = settled.outcomes.distinct().get(pick)?;
+    Some(Decided {
+        outcome,
+        group: (group, pick),
+        attempts: settled.attempts,
+    })
+}
+
+impl Report {
+    /// How many recipients ended in each way, over all routes.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for route in &self.routes {
+            counts += route.counts();
+        }
+        counts
+    }
+
+    /// Whether the batch is over.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.completed_at.is_some()
+    }
+}

@@ -1,0 +1,5 @@
+//! imcast: one HTTP gateway in front of many instant-messaging providers.
+
+pub mod adapter;
+pub mod domain;
+pub mod providers;

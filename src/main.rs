@@ -1,0 +1,3 @@
+//! The `imcast` program.
+
+fn main() {}
