@@ -1,5 +1,8 @@
 //! imcast: one HTTP gateway in front of many instant-messaging providers.
 
 pub mod adapter;
+pub mod dispatch;
 pub mod domain;
 pub mod providers;
+pub mod store;
+pub mod transport;
