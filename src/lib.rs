@@ -3,3 +3,5 @@
 pub mod adapter;
 pub mod domain;
 pub mod providers;
+pub mod sandbox;
+pub mod transport;
