@@ -4,5 +4,6 @@ pub mod adapter;
 pub mod dispatch;
 pub mod domain;
 pub mod providers;
+pub mod sandbox;
 pub mod store;
 pub mod transport;

@@ -8,43 +8,43 @@ use tower::ServiceExt as _;
 use tracing::{debug, error};
 
 use crate::adapter::wire::{WireRequest, WireResponse};
-use crate::adapter::{Attempt, Auth, Call, Prepared, Repeat, Token, Verdict};
+use crate::adapter::{Attempt, Auth, Call, Prepared, Repeat, Token, TokenGrant, Verdict};
+use crate::dispatch::Shared;
 use crate::dispatch::channel::ChannelRuntime;
 use crate::dispatch::retry::Try;
 use crate::dispatch::token::{Source, auth_failure};
-use crate::dispatch::{Shared, token};
 use crate::domain::failure::{Cause, Failure, FailureKind};
 use crate::domain::route::Route;
 use crate::transport::TransportError;
 
 /// What one try needs.
 #[derive(Clone, Copy)]
-pub struct Trial<'a> {
+pub(super) struct Trial<'a> {
     /// What all channels share.
-    pub shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     /// The channel.
-    pub channel: &'a ChannelRuntime,
+    pub(super) channel: &'a ChannelRuntime,
     /// The route.
-    pub route: &'a Route,
+    pub(super) route: &'a Route,
     /// Its translation.
-    pub prepared: &'a dyn Prepared,
+    pub(super) prepared: &'a dyn Prepared,
     /// The call.
-    pub call: Call<'a>,
+    pub(super) call: Call<'a>,
 }
 
 /// What a try came to, and the token that it used.
-pub struct Tried {
+pub(super) struct Tried {
     /// What it came to.
-    pub result: Try,
+    pub(super) result: Try,
     /// Whether a request for it left for the provider, or tried to.
-    pub was_called: bool,
+    pub(super) was_called: bool,
     /// The token in it, so that a refusal drops that one and no newer one.
-    pub token: Option<Token>,
+    pub(super) token: Option<Token>,
 }
 
 impl Trial<'_> {
     /// Makes the try.
-    pub async fn run(&self) -> Tried {
+    pub(super) async fn run(&self) -> Tried {
         let Some(mut request) = guarded("encode", || self.prepared.encode(&self.call)) else {
             return Tried::unsent(Failure::gateway(FailureKind::Internal), None);
         };
@@ -57,12 +57,20 @@ impl Trial<'_> {
             Ok(response) => self.decode(&response),
             Err(error) => self.transport_result(&error),
         };
-        Tried { result, was_called: true, token }
+        Tried {
+            result,
+            was_called: true,
+            token,
+        }
     }
 
     async fn authorize(&self, request: &mut WireRequest) -> Result<Option<Token>, Failure> {
         let nonce = self.shared.randomness.next();
-        let attempt = Attempt { route: self.route, now: self.shared.clock.now(), nonce };
+        let attempt = Attempt {
+            route: self.route,
+            now: self.shared.clock.now(),
+            nonce,
+        };
         match &self.channel.channel().auth {
             Auth::Sign(sign) => {
                 sign.sign(&attempt, request).map_err(auth_failure)?;
@@ -71,7 +79,10 @@ impl Trial<'_> {
             Auth::Token(grant) => {
                 let source = token_source(self.shared, self.channel, &**grant);
                 let token = self.channel.tokens.get(source).await?;
-                let attempt = Attempt { now: self.shared.clock.now(), ..attempt };
+                let attempt = Attempt {
+                    now: self.shared.clock.now(),
+                    ..attempt
+                };
                 grant.attach(&attempt, &token, request).map_err(auth_failure)?;
                 Ok(Some(token))
             }
@@ -94,9 +105,10 @@ impl Trial<'_> {
     fn transport_result(&self, error: &TransportError) -> Try {
         debug!(channel.name = %self.channel.name(), %error, "Call broke.");
         match error {
-            TransportError::Connect(_) => {
-                Try::Unsent { failure: transport_failure(error).with_retryable(true), may_pass: true }
-            }
+            TransportError::Connect(_) => Try::Unsent {
+                failure: transport_failure(error).with_retryable(true),
+                may_pass: true,
+            },
             TransportError::Unreadable { status } => match StatusCode::from_u16(*status) {
                 Ok(status) if status.is_client_error() => Try::Answered(by_status(status, None).into()),
                 _ => Try::Lost(transport_failure(error)),
@@ -108,7 +120,14 @@ impl Trial<'_> {
 
 impl Tried {
     fn unsent(failure: Failure, token: Option<Token>) -> Self {
-        Self { result: Try::Unsent { failure, may_pass: false }, was_called: false, token }
+        Self {
+            result: Try::Unsent {
+                failure,
+                may_pass: false,
+            },
+            was_called: false,
+            token,
+        }
     }
 }
 
@@ -116,8 +135,8 @@ impl Tried {
 pub(super) fn token_source<'a>(
     shared: &'a Shared,
     channel: &'a ChannelRuntime,
-    grant: &'a dyn crate::adapter::TokenGrant,
-) -> token::Source<'a> {
+    grant: &'a dyn TokenGrant,
+) -> Source<'a> {
     Source {
         grant,
         http: channel.http(),
@@ -166,7 +185,10 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>) -> Verdict {
         403 => refused(FailureKind::Permission, Repeat::EndsRoute),
         429 => refused(FailureKind::RateLimited, Repeat::Safe),
         400..500 => refused(FailureKind::InvalidRequest, Repeat::Never),
-        _ => Verdict::Undecided(Failure::transport(FailureKind::ProviderError, Cause::UnreadableAnswer)),
+        _ => Verdict::Undecided(Failure::transport(
+            FailureKind::ProviderError,
+            Cause::UnreadableAnswer,
+        )),
     }
 }
 
@@ -178,7 +200,7 @@ mod tests {
         let (verdict, failure) = match by_status(StatusCode::from_u16(status).unwrap(), None) {
             Verdict::Refused { failure, .. } => ("failed", failure),
             Verdict::Undecided(failure) => ("unknown", failure),
-            _ => panic!("{status}"),
+            Verdict::Answered(_) | Verdict::Listed(_) => panic!("{status}"),
         };
         let cause = failure.cause.unwrap().to_string();
         assert_eq!((verdict, failure.kind, &*cause), expected, "{status}");

@@ -74,7 +74,12 @@ impl ChannelRuntime {
         let calls = budget(common.calls_per_second, 1.0);
         let messages = budget(common.messages_per_second, largest_call);
         let turns = Arc::new(Semaphore::new(widen(common.max_in_flight.get())));
-        Self { turns, pacer: Mutex::new(Pacer { calls, messages }), tokens: TokenCache::default(), parts }
+        Self {
+            turns,
+            pacer: Mutex::new(Pacer { calls, messages }),
+            tokens: TokenCache::default(),
+            parts,
+        }
     }
 
     /// Its name.
@@ -115,7 +120,10 @@ impl ChannelRuntime {
         let max_in_flight = widen(common.max_in_flight.get());
         let budget = |limit: Option<f64>, budget: &Option<Budget>| {
             let budget = budget.as_ref()?;
-            Some(BudgetStatus { per_second: limit?, available: budget.available(now) })
+            Some(BudgetStatus {
+                per_second: limit?,
+                available: budget.available(now),
+            })
         };
         let pacer = self.pacer();
         ChannelStatus {
@@ -139,7 +147,12 @@ impl ChannelRuntime {
     }
 
     /// Takes one call for `recipient_count` recipients from the budgets if its time comes within `most`.
-    pub(super) fn reserve(&self, chunking: Chunking, recipient_count: usize, most: Duration) -> Option<Duration> {
+    pub(super) fn reserve(
+        &self,
+        chunking: Chunking,
+        recipient_count: usize,
+        most: Duration,
+    ) -> Option<Duration> {
         let messages = messages(chunking, recipient_count);
         let now = Instant::now();
         let mut pacer = self.pacer();
@@ -152,7 +165,12 @@ impl ChannelRuntime {
     }
 
     /// How long the budgets make these calls wait, and which one binds.
-    pub(super) fn eta(&self, chunking: Chunking, calls: usize, recipients: usize) -> (Duration, Option<BudgetKind>) {
+    pub(super) fn eta(
+        &self,
+        chunking: Chunking,
+        calls: usize,
+        recipients: usize,
+    ) -> (Duration, Option<BudgetKind>) {
         let messages = match chunking.cost {
             MessageCost::PerRecipient => recipients,
             MessageCost::PerCall => calls,

@@ -26,7 +26,10 @@ impl Clock {
     /// A clock that shows `wall` now and then moves with the runtime's own, which tests can pause.
     #[must_use]
     pub fn runtime(wall: SystemTime) -> Self {
-        Self(Source::Runtime { wall, started: Instant::now() })
+        Self(Source::Runtime {
+            wall,
+            started: Instant::now(),
+        })
     }
 
     /// What time it is.
@@ -58,7 +61,7 @@ impl Randomness {
         Self(AtomicU64::new(seed))
     }
 
-    /// The next number (SplitMix64: every state gives another output, so nonces of one process differ).
+    /// The next number (`SplitMix64`: every state gives another output, so nonces of one process differ).
     pub fn next(&self) -> u64 {
         const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
         let state = self.0.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);

@@ -3,15 +3,15 @@
 //! Knows no provider and no HTTP API. A batch belongs to the dispatcher, not to the connection it came on.
 
 mod attempt;
-mod channel;
-mod clock;
-mod pace;
-mod plan;
-mod retry;
+pub mod channel;
+pub mod clock;
+pub mod pace;
+pub mod plan;
+pub mod retry;
 mod run;
-mod running;
-mod settings;
-mod token;
+pub mod running;
+pub mod settings;
+pub mod token;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +20,11 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::channel::{BudgetStatus, ChannelParts, ChannelRuntime, ChannelStatus};
-pub use self::clock::{Clock, Randomness};
-pub use self::plan::{Plan, PlannedCall, RouteFault};
-pub use self::running::Running;
-pub use self::settings::Settings;
-pub use self::token::TokenStatus;
+use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
+use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::plan::{Plan, RouteFault};
+use crate::dispatch::running::Running;
+use crate::dispatch::settings::Settings;
 use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
@@ -64,7 +63,12 @@ impl Dispatcher {
     ) -> Arc<Self> {
         let channels = channels
             .into_iter()
-            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings))))
+            .map(|parts| {
+                (
+                    parts.name.clone(),
+                    Arc::new(ChannelRuntime::new(parts, &settings)),
+                )
+            })
             .collect();
         let shared = Shared {
             channels,
@@ -77,7 +81,9 @@ impl Dispatcher {
             refusing: CancellationToken::new(),
             draining: CancellationToken::new(),
         };
-        Arc::new(Self { shared: Arc::new(shared) })
+        Arc::new(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// All channels, by name.
@@ -106,10 +112,16 @@ impl Dispatcher {
     /// A name for a new batch.
     #[must_use]
     pub fn new_batch_id(&self) -> BatchId {
-        let since_epoch = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = self
+            .now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         let randomness = &self.shared.randomness;
-        BatchId::new(unix_ms, (u128::from(randomness.next()) << 64) | u128::from(randomness.next()))
+        BatchId::new(
+            unix_ms,
+            (u128::from(randomness.next()) << 64) | u128::from(randomness.next()),
+        )
     }
 
     /// A random number for request ids.
@@ -130,7 +142,9 @@ impl Dispatcher {
     pub fn start(&self, plan: Plan) -> Running {
         let running = Running::new(plan);
         self.shared.running().insert(running.id(), running.clone());
-        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone()));
+        self.shared
+            .tasks
+            .spawn(run::run(Arc::clone(&self.shared), running.clone()));
         running
     }
 
@@ -175,7 +189,9 @@ impl Dispatcher {
         self.refuse_new();
         self.shared.draining.cancel();
         self.shared.tasks.close();
-        tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok()
+        tokio::time::timeout(grace, self.shared.tasks.wait())
+            .await
+            .is_ok()
     }
 }
 

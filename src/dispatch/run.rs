@@ -44,8 +44,11 @@ pub(super) async fn run(shared: Arc<Shared>, running: Running) {
 fn settle_forgotten(state: &State) {
     let snapshot = state.snapshot();
     for (route_index, route) in snapshot.routes.iter().enumerate() {
-        let forgotten: Vec<u32> =
-            route.lines().filter(|line| line.decided.is_none()).map(|line| line.position).collect();
+        let forgotten: Vec<u32> = route
+            .lines()
+            .filter(|line| line.decided.is_none())
+            .map(|line| line.position)
+            .collect();
         if forgotten.is_empty() {
             continue;
         }
@@ -56,7 +59,14 @@ fn settle_forgotten(state: &State) {
             if let (Some(first), Some(last)) = (run.first(), run.last()) {
                 let positions = Positions::Range(*first..last + 1);
                 let outcomes = Outcomes::same(outcome.clone(), positions.len());
-                state.settle(route_index, Settled { positions, outcomes, attempts: 1 });
+                state.settle(
+                    route_index,
+                    Settled {
+                        positions,
+                        outcomes,
+                        attempts: 1,
+                    },
+                );
             }
         }
     }
@@ -64,7 +74,9 @@ fn settle_forgotten(state: &State) {
 
 fn log_end(report: &Report) {
     let counts = report.counts();
-    let elapsed = report.completed_at.and_then(|end| end.duration_since(report.batch.created_at).ok());
+    let elapsed = report
+        .completed_at
+        .and_then(|end| end.duration_since(report.batch.created_at).ok());
     info!(
         batch.id = %report.batch.id,
         total = counts.total,
@@ -92,7 +104,11 @@ enum Stop {
 
 impl RouteRun {
     fn new(shared: &Arc<Shared>, state: &Arc<State>, route_index: usize) -> Self {
-        Self { shared: Arc::clone(shared), state: Arc::clone(state), route_index }
+        Self {
+            shared: Arc::clone(shared),
+            state: Arc::clone(state),
+            route_index,
+        }
     }
 
     fn planned(&self) -> Option<&PlannedRoute> {
@@ -128,11 +144,18 @@ impl RouteRun {
     }
 
     /// Waits for a call's turn and for its budget.
-    async fn take_turn(&self, planned: &PlannedRoute, recipient_count: usize) -> Result<OwnedSemaphorePermit, Stop> {
+    async fn take_turn(
+        &self,
+        planned: &PlannedRoute,
+        recipient_count: usize,
+    ) -> Result<OwnedSemaphorePermit, Stop> {
         let turns = Arc::clone(&planned.channel.turns);
         let permit = match Arc::clone(&turns).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => self.unless_stopped(turns.acquire_owned()).await?.map_err(|_| self.shutdown())?,
+            Err(_) => self
+                .unless_stopped(turns.acquire_owned())
+                .await?
+                .map_err(|_| self.shutdown())?,
         };
         let time_left = self.time_left();
         if time_left.is_zero() {
@@ -141,7 +164,10 @@ impl RouteRun {
         if self.shared.draining.is_cancelled() {
             return Err(self.shutdown());
         }
-        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, time_left) else {
+        let Some(wait) = planned
+            .channel
+            .reserve(planned.chunking, recipient_count, time_left)
+        else {
             // The budget's turn comes after the batch's time is over: nothing is left to wait for.
             return Err(expired());
         };
@@ -162,7 +188,12 @@ impl RouteRun {
     }
 
     fn time_left(&self) -> Duration {
-        self.state.plan.batch.expires_at.duration_since(self.shared.clock.now()).unwrap_or_default()
+        self.state
+            .plan
+            .batch
+            .expires_at
+            .duration_since(self.shared.clock.now())
+            .unwrap_or_default()
     }
 
     fn shutdown(&self) -> Stop {
@@ -203,7 +234,11 @@ impl RouteRun {
             let fallback = last_word(&tried.result);
             match next(tried.result, &mut tries, rules) {
                 Step::Settle(settlement) => break settlement,
-                Step::Again { after, renew, is_throttled } => {
+                Step::Again {
+                    after,
+                    renew,
+                    is_throttled,
+                } => {
                     if renew {
                         renew_credential(planned, tried.token.as_ref());
                     }
@@ -222,13 +257,21 @@ impl RouteRun {
     }
 
     /// Waits before a repeat; the repeat takes its own share of the budgets.
-    async fn pause(&self, planned: &PlannedRoute, after: Duration, recipient_count: usize) -> Result<(), Stop> {
+    async fn pause(
+        &self,
+        planned: &PlannedRoute,
+        after: Duration,
+        recipient_count: usize,
+    ) -> Result<(), Stop> {
         let time_left = self.time_left();
         if after >= time_left {
             return Err(expired());
         }
         self.unless_stopped(tokio::time::sleep(after)).await?;
-        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, self.time_left()) else {
+        let Some(wait) = planned
+            .channel
+            .reserve(planned.chunking, recipient_count, self.time_left())
+        else {
             return Err(expired());
         };
         if !wait.is_zero() {
@@ -249,7 +292,10 @@ impl RouteRun {
         let channel = Arc::clone(&planned.channel);
         self.shared.tasks.spawn(async move {
             if let Auth::Token(grant) = &channel.channel().auth {
-                channel.tokens.renew(token_source(&shared, &channel, &**grant)).await;
+                channel
+                    .tokens
+                    .renew(token_source(&shared, &channel, &**grant))
+                    .await;
             }
         });
     }
@@ -261,7 +307,8 @@ impl RouteRun {
         settlement: Settlement,
         attempts: u32,
     ) -> Option<Failure> {
-        self.state.note(self.route_index, settlement.request_id, settlement.warnings);
+        self.state
+            .note(self.route_index, settlement.request_id, settlement.warnings);
         let count = positions.len();
         let outcomes = match settlement.decision {
             Decision::Same(outcome) => Outcomes::same(outcome, count),
@@ -275,13 +322,27 @@ impl RouteRun {
                 Outcomes::same(Outcome::unknown(Failure::gateway(FailureKind::Internal)), count)
             }
         };
-        self.state.settle(self.route_index, Settled { positions, outcomes, attempts });
+        self.state.settle(
+            self.route_index,
+            Settled {
+                positions,
+                outcomes,
+                attempts,
+            },
+        );
         settlement.ends_route
     }
 
     fn settle_unsent(&self, positions: Positions, failure: Failure, attempts: u32) {
         let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
-        self.state.settle(self.route_index, Settled { positions, outcomes, attempts });
+        self.state.settle(
+            self.route_index,
+            Settled {
+                positions,
+                outcomes,
+                attempts,
+            },
+        );
     }
 }
 
@@ -293,7 +354,12 @@ impl Stop {
             Some(earlier) => Outcome::unknown(earlier.clone()),
             None => Outcome::failed(last.unwrap_or(stop)),
         };
-        Settlement { decision: Decision::Same(decision), ends_route: None, request_id: None, warnings: Vec::new() }
+        Settlement {
+            decision: Decision::Same(decision),
+            ends_route: None,
+            request_id: None,
+            warnings: Vec::new(),
+        }
     }
 }
 

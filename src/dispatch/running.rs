@@ -62,7 +62,9 @@ impl Running {
 
     /// Waits until the batch is over, at most `most`; whether it is.
     pub async fn finished(&self, most: Duration) -> bool {
-        tokio::time::timeout(most, self.0.finished.cancelled()).await.is_ok()
+        tokio::time::timeout(most, self.0.finished.cancelled())
+            .await
+            .is_ok()
     }
 
     /// The batch as it stands.
@@ -93,7 +95,14 @@ impl State {
         self.with_route(route_index, |route| {
             route.listed = Some(Arc::new(recipients));
             let positions = Positions::Range(0..count);
-            route.settled.insert(0, Settled { positions, outcomes, attempts });
+            route.settled.insert(
+                0,
+                Settled {
+                    positions,
+                    outcomes,
+                    attempts,
+                },
+            );
         });
     }
 
@@ -115,15 +124,26 @@ impl State {
         if request_id.is_none() && warnings.is_empty() {
             return;
         }
-        let channel = self.plan.routes.get(route_index).map(|planned| planned.channel.name().clone());
+        let channel = self
+            .plan
+            .routes
+            .get(route_index)
+            .map(|planned| planned.channel.name().clone());
         let mut progress = self.progress();
         if let Some(route) = progress.routes.get_mut(route_index) {
             route.request_ids.extend(request_id);
         }
         for warning in warnings {
-            let warning = Warning { channel: channel.clone(), ..warning };
+            let warning = Warning {
+                channel: channel.clone(),
+                ..warning
+            };
             // One per cause: what another call of the route said already is not said again.
-            if !progress.warnings.iter().any(|known| known.code == warning.code && known.channel == warning.channel) {
+            if !progress
+                .warnings
+                .iter()
+                .any(|known| known.code == warning.code && known.channel == warning.channel)
+            {
                 progress.warnings.push(warning);
             }
         }
@@ -131,7 +151,11 @@ impl State {
 
     /// Ends the batch: nothing changes any more.
     pub(super) fn finish(&self, now: SystemTime) -> Arc<Report> {
-        let report = Arc::new(Report { completed_at: Some(now), eta: None, ..self.snapshot() });
+        let report = Arc::new(Report {
+            completed_at: Some(now),
+            eta: None,
+            ..self.snapshot()
+        });
         let report = Arc::clone(self.outcome.get_or_init(|| report));
         self.finished.cancel();
         report
@@ -140,10 +164,16 @@ impl State {
     pub(super) fn snapshot(&self) -> Report {
         let progress = self.progress();
         let routes = self.plan.routes.iter().zip(&progress.routes);
-        let routes: Vec<_> = routes.map(|(planned, progress)| progress.report(planned)).collect();
+        let routes: Vec<_> = routes
+            .map(|(planned, progress)| progress.report(planned))
+            .collect();
         let open = self.plan.routes.iter().zip(&routes).map(|(planned, route)| {
             let pending = route.counts().pending;
-            (planned, pending.div_ceil(planned.chunking.recipients_per_call.max(1)), pending)
+            (
+                planned,
+                pending.div_ceil(planned.chunking.recipients_per_call.max(1)),
+                pending,
+            )
         });
         Report {
             batch: Arc::clone(&self.plan.batch),
@@ -173,7 +203,10 @@ impl RouteProgress {
             channel: planned.channel.name().clone(),
             provider: planned.channel.provider(),
             is_sandbox: planned.channel.is_sandbox(),
-            recipients: self.listed.clone().unwrap_or_else(|| Arc::clone(&planned.recipients)),
+            recipients: self
+                .listed
+                .clone()
+                .unwrap_or_else(|| Arc::clone(&planned.recipients)),
             chatroom_id: planned.chatroom_id.clone(),
             settled: self.settled.values().cloned().collect(),
             unsent: planned.unsent.clone(),

@@ -94,7 +94,10 @@ impl Outcomes {
     #[must_use]
     pub fn from_each(outcomes: Vec<Outcome>) -> Self {
         let picks = Picks::Each((0..narrow(outcomes.len())).collect());
-        Self { distinct: outcomes, picks }
+        Self {
+            distinct: outcomes,
+            picks,
+        }
     }
 
     /// How many recipients there are.

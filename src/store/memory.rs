@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
-use crate::store::{Settings, Store, StoreFuture};
+use crate::store::settings::Settings;
+use crate::store::{Store, StoreFuture};
 
 /// Bytes that a report takes besides its recipients, roughly.
 const REPORT_BYTES: usize = 1024;
@@ -28,7 +29,10 @@ impl MemoryStore {
     /// An empty store within the bounds of `settings`.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, kept: Mutex::default() }
+        Self {
+            settings,
+            kept: Mutex::default(),
+        }
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -44,7 +48,9 @@ impl Store for MemoryStore {
         kept.order.push_back((report.batch.id, bytes));
         kept.reports.insert(report.batch.id, report);
         while kept.order.len() > self.settings.memory_batches || kept.bytes > self.settings.memory_bytes {
-            let Some((oldest, bytes)) = kept.order.pop_front() else { break };
+            let Some((oldest, bytes)) = kept.order.pop_front() else {
+                break;
+            };
             kept.reports.remove(&oldest);
             kept.bytes -= bytes;
         }
@@ -60,7 +66,12 @@ impl Store for MemoryStore {
 
 fn approximate_bytes(report: &Report) -> usize {
     let routes = report.routes.iter().map(|route| {
-        let outcomes: usize = route.settled.iter().chain(&route.unsent).map(|settled| settled.outcomes.bytes()).sum();
+        let outcomes: usize = route
+            .settled
+            .iter()
+            .chain(&route.unsent)
+            .map(|settled| settled.outcomes.bytes())
+            .sum();
         route.recipients.text_bytes() + 4 * route.recipients.len() + outcomes
     });
     REPORT_BYTES + routes.sum::<usize>()
@@ -96,7 +107,10 @@ mod tests {
     }
 
     async fn kept(memory_batches: usize, memory_bytes: usize) -> Vec<u64> {
-        let store = MemoryStore::new(Settings { memory_batches, memory_bytes });
+        let store = MemoryStore::new(Settings {
+            memory_batches,
+            memory_bytes,
+        });
         for number in 1..=5 {
             store.record(report(number)).await.unwrap();
         }

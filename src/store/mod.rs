@@ -1,13 +1,11 @@
 //! Where finished batches are kept.
 
-mod memory;
-mod settings;
+pub mod memory;
+pub mod settings;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use self::memory::MemoryStore;
-pub use self::settings::Settings;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 
