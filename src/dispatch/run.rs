@@ -1,17 +1,17 @@
 //! The work of one batch: its routes side by side, each route's calls within the channel's bounds.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use crate::adapter::{Auth, Call};
+use crate::adapter::{Auth, Call, Token, Verdict};
 use crate::dispatch::Shared;
 use crate::dispatch::attempt::{Trial, token_source};
 use crate::dispatch::plan::PlannedRoute;
-use crate::dispatch::retry::{Decision, Rules, Settlement, Step, Tries, next};
+use crate::dispatch::retry::{Decision, Rules, Settlement, Step, Tries, Try, next};
 use crate::dispatch::running::{Running, State};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::outcome::{Outcome, Outcomes};
@@ -20,55 +20,72 @@ use crate::domain::report::{Report, Settled};
 
 /// Runs a batch to its end.
 pub(super) async fn run(shared: Arc<Shared>, running: Running) {
-    let state = running.0;
-    match state.plan.routes.as_slice() {
-        [_] => Box::pin(RouteRun::new(&shared, &state, 0).run()).await,
+    let work = Work {
+        shared,
+        state: running.0,
+    };
+    match work.state.plan.routes.as_slice() {
+        [_] => Box::pin(RouteRun::new(&work, 0).run()).await,
         routes => {
             let mut runs = JoinSet::new();
             for route_index in 0..routes.len() {
-                runs.spawn(RouteRun::new(&shared, &state, route_index).run());
+                runs.spawn(RouteRun::new(&work, route_index).run());
             }
             while runs.join_next().await.is_some() {}
         }
     }
-    settle_forgotten(&state);
-    let report = state.finish(shared.clock.now());
-    log_end(&report);
-    if let Err(error) = shared.store.record(report).await {
-        error!(batch.id = %state.plan.batch.id, %error, "A finished batch was not recorded.");
+    let report = work.end();
+    if let Err(error) = work.shared.store.record(report).await {
+        error!(batch.id = %work.state.plan.batch.id, %error, "A finished batch was not recorded.");
     }
-    shared.forget(state.plan.batch.id);
 }
 
-/// Every recipient must be decided by now; whoever is not fell to a fault of ours and may have been sent to.
-fn settle_forgotten(state: &State) {
-    let snapshot = state.snapshot();
-    for (route_index, route) in snapshot.routes.iter().enumerate() {
-        let forgotten: Vec<u32> = route
-            .lines()
-            .filter(|line| line.decided.is_none())
-            .map(|line| line.position)
-            .collect();
-        if forgotten.is_empty() {
-            continue;
-        }
-        error!(batch.id = %state.plan.batch.id, recipient_count = forgotten.len(), "Recipients were left undecided.");
-        let outcome = Outcome::unknown(Failure::gateway(FailureKind::Internal));
-        // Runs of neighbours, so that groups never interleave.
-        for run in forgotten.chunk_by(|left, right| left + 1 == *right) {
-            if let (Some(first), Some(last)) = (run.first(), run.last()) {
-                let positions = Positions::Range(*first..last + 1);
-                let outcomes = Outcomes::same(outcome.clone(), positions.len());
-                state.settle(
-                    route_index,
-                    Settled {
-                        positions,
-                        outcomes,
-                        attempts: 1,
-                    },
-                );
+/// The work of one batch; however it ends, everybody is decided and whoever waits is told.
+struct Work {
+    shared: Arc<Shared>,
+    state: Arc<State>,
+}
+
+impl Work {
+    fn end(&self) -> Arc<Report> {
+        self.settle_forgotten();
+        let report = self.state.finish(self.shared.clock.now());
+        log_end(&report);
+        report
+    }
+
+    /// Every recipient must be decided by now; whoever is not fell to a fault of ours and may have been sent to.
+    fn settle_forgotten(&self) {
+        for (route_index, forgotten) in self.state.undecided() {
+            let batch_id = self.state.plan.batch.id;
+            error!(batch.id = %batch_id, recipient_count = forgotten.len(), "Recipients were left undecided.");
+            let outcome = Outcome::unknown(Failure::gateway(FailureKind::Internal));
+            // Runs of neighbours, so that groups never interleave.
+            for run in forgotten.chunk_by(|left, right| left + 1 == *right) {
+                if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                    let positions = Positions::Range(*first..last + 1);
+                    let outcomes = Outcomes::same(outcome.clone(), positions.len());
+                    self.state.settle(
+                        route_index,
+                        Settled {
+                            positions,
+                            outcomes,
+                            attempts: 1,
+                        },
+                    );
+                }
             }
         }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if !self.state.is_finished() {
+            // A panic of ours came this far: nobody may wait for ever.
+            self.end();
+        }
+        self.shared.forget(self.state.plan.batch.id);
     }
 }
 
@@ -94,6 +111,8 @@ struct RouteRun {
     shared: Arc<Shared>,
     state: Arc<State>,
     route_index: usize,
+    /// Set by the call whose refusal will meet the route's other calls as well.
+    ended: Arc<OnceLock<Failure>>,
 }
 
 /// Why a call does not start.
@@ -103,11 +122,13 @@ enum Stop {
 }
 
 impl RouteRun {
-    fn new(shared: &Arc<Shared>, state: &Arc<State>, route_index: usize) -> Self {
+    fn new(work: &Work, route_index: usize) -> Self {
+        let (shared, state) = (Arc::clone(&work.shared), Arc::clone(&work.state));
         Self {
-            shared: Arc::clone(shared),
-            state: Arc::clone(state),
+            shared,
+            state,
             route_index,
+            ended: Arc::default(),
         }
     }
 
@@ -118,22 +139,13 @@ impl RouteRun {
     /// Starts the route's calls in order, as turns and budgets allow, and waits for all of them.
     async fn run(self) {
         let Some(planned) = self.planned() else { return };
-        let mut calls: JoinSet<Option<Failure>> = JoinSet::new();
-        let mut ended: Option<Failure> = None;
+        let mut calls = JoinSet::new();
         let is_single = planned.call_count() == 1;
         for chunk in planned.chunks() {
-            while let Some(done) = calls.try_join_next() {
-                ended = ended.or(done.ok().flatten());
-            }
-            let permit = match &ended {
-                Some(failure) => Err(Stop::Because(failure.clone())),
-                None => self.take_turn(planned, chunk.len()).await,
-            };
-            match permit {
-                Err(Stop::Because(failure)) => self.settle_unsent(chunk, failure, 0),
-                Ok(permit) if is_single => {
-                    Box::pin(self.call(chunk, permit)).await;
-                }
+            while calls.try_join_next().is_some() {}
+            match self.take_turn(planned, chunk.len()).await {
+                Err(Stop::Because(failure)) => self.settle_unsent(chunk, failure),
+                Ok(permit) if is_single => Box::pin(self.call(chunk, permit)).await,
                 Ok(permit) => {
                     let run = self.clone();
                     calls.spawn(async move { run.call(chunk, permit).await });
@@ -149,6 +161,7 @@ impl RouteRun {
         planned: &PlannedRoute,
         recipient_count: usize,
     ) -> Result<OwnedSemaphorePermit, Stop> {
+        self.check_ended()?;
         let turns = Arc::clone(&planned.channel.turns);
         let permit = match Arc::clone(&turns).try_acquire_owned() {
             Ok(permit) => permit,
@@ -175,12 +188,21 @@ impl RouteRun {
             self.state.count_wait(self.route_index, wait);
             self.unless_stopped(tokio::time::sleep(wait)).await?;
         }
+        // While this call waited, another one may have ended the route.
+        self.check_ended()?;
         Ok(permit)
+    }
+
+    fn check_ended(&self) -> Result<(), Stop> {
+        self.ended
+            .get()
+            .map_or(Ok(()), |failure| Err(Stop::Because(failure.clone())))
     }
 
     /// Waits for `work` until the batch's time is over or the gateway drains.
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
         tokio::select! {
+            biased;
             done = work => Ok(done),
             () = tokio::time::sleep(self.time_left()) => Err(expired()),
             () = self.shared.draining.cancelled() => Err(self.shutdown()),
@@ -201,9 +223,9 @@ impl RouteRun {
         Stop::Because(failure.with_hint("the gateway shut down before this call started"))
     }
 
-    /// Makes one call, repeats included; returns the failure that ends the route, if there is one.
-    async fn call(&self, chunk: Positions, permit: OwnedSemaphorePermit) -> Option<Failure> {
-        let planned = self.planned()?;
+    /// Makes one call, repeats included.
+    async fn call(&self, chunk: Positions, permit: OwnedSemaphorePermit) {
+        let Some(planned) = self.planned() else { return };
         let nobody = Positions::Range(0..0);
         let named = if planned.is_everyone { &nobody } else { &chunk };
         let call = Call {
@@ -251,9 +273,9 @@ impl RouteRun {
                 }
             }
         };
+        self.conclude(planned, chunk, settlement, tries.made);
         drop(permit);
         self.renew_ahead(planned);
-        self.conclude(planned, chunk, settlement, tries.made)
     }
 
     /// Waits before a repeat; the repeat takes its own share of the budgets.
@@ -300,21 +322,18 @@ impl RouteRun {
         });
     }
 
-    fn conclude(
-        &self,
-        planned: &PlannedRoute,
-        positions: Positions,
-        settlement: Settlement,
-        attempts: u32,
-    ) -> Option<Failure> {
+    fn conclude(&self, planned: &PlannedRoute, positions: Positions, settlement: Settlement, attempts: u32) {
+        if let Some(failure) = settlement.ends_route {
+            // The first refusal is the one that the rest reports.
+            self.ended.get_or_init(|| failure);
+        }
         self.state
             .note(self.route_index, settlement.request_id, settlement.warnings);
         let count = positions.len();
         let outcomes = match settlement.decision {
             Decision::Same(outcome) => Outcomes::same(outcome, count),
             Decision::Listed(listed) if planned.is_everyone => {
-                self.state.settle_listed(self.route_index, listed, attempts);
-                return None;
+                return self.state.settle_listed(self.route_index, listed, attempts);
             }
             Decision::Each(outcomes) if outcomes.len() == count => outcomes,
             Decision::Each(_) | Decision::Listed(_) => {
@@ -330,17 +349,16 @@ impl RouteRun {
                 attempts,
             },
         );
-        settlement.ends_route
     }
 
-    fn settle_unsent(&self, positions: Positions, failure: Failure, attempts: u32) {
+    fn settle_unsent(&self, positions: Positions, failure: Failure) {
         let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
         self.state.settle(
             self.route_index,
             Settled {
                 positions,
                 outcomes,
-                attempts,
+                attempts: 0,
             },
         );
     }
@@ -369,9 +387,7 @@ fn expired() -> Stop {
 }
 
 /// The failure that stands if a call is not tried again.
-fn last_word(result: &crate::dispatch::retry::Try) -> Option<Failure> {
-    use crate::adapter::Verdict;
-    use crate::dispatch::retry::Try;
+fn last_word(result: &Try) -> Option<Failure> {
     match result {
         Try::Unsent { failure, .. } | Try::Lost(failure) => Some(failure.clone()),
         Try::Answered(answer) => match &answer.verdict {
@@ -381,7 +397,7 @@ fn last_word(result: &crate::dispatch::retry::Try) -> Option<Failure> {
     }
 }
 
-fn renew_credential(planned: &PlannedRoute, used: Option<&crate::adapter::Token>) {
+fn renew_credential(planned: &PlannedRoute, used: Option<&Token>) {
     match (&planned.channel.channel().auth, used) {
         (Auth::Sign(sign), _) => sign.renew(),
         (Auth::Token(_), Some(used)) => planned.channel.tokens.discard(used),

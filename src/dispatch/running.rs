@@ -70,10 +70,7 @@ impl Running {
     /// The batch as it stands.
     #[must_use]
     pub fn report(&self) -> Arc<Report> {
-        match self.0.outcome.get() {
-            Some(report) => Arc::clone(report),
-            None => Arc::new(self.0.snapshot()),
-        }
+        self.0.report()
     }
 }
 
@@ -149,39 +146,94 @@ impl State {
         }
     }
 
-    /// Ends the batch: nothing changes any more.
-    pub(super) fn finish(&self, now: SystemTime) -> Arc<Report> {
-        let report = Arc::new(Report {
-            completed_at: Some(now),
-            eta: None,
-            ..self.snapshot()
-        });
-        let report = Arc::clone(self.outcome.get_or_init(|| report));
-        self.finished.cancel();
-        report
+    /// Whether everything is decided and told.
+    pub(super) fn is_finished(&self) -> bool {
+        self.outcome.get().is_some()
     }
 
-    pub(super) fn snapshot(&self) -> Report {
+    /// The positions that nobody decided, by route.
+    pub(super) fn undecided(&self) -> Vec<(usize, Vec<u32>)> {
         let progress = self.progress();
-        let routes = self.plan.routes.iter().zip(&progress.routes);
-        let routes: Vec<_> = routes
-            .map(|(planned, progress)| progress.report(planned))
-            .collect();
-        let open = self.plan.routes.iter().zip(&routes).map(|(planned, route)| {
-            let pending = route.counts().pending;
-            (
-                planned,
-                pending.div_ceil(planned.chunking.recipients_per_call.max(1)),
-                pending,
-            )
+        let routes = self.plan.routes.iter().zip(&progress.routes).enumerate();
+        routes
+            .filter(|(_, (planned, route))| route.pending(planned) > 0)
+            .map(|(route_index, (planned, route))| {
+                let report = route.report(planned, route.settled.values().cloned().collect());
+                let open = report.lines().filter(|line| line.decided.is_none());
+                (route_index, open.map(|line| line.position).collect())
+            })
+            .collect()
+    }
+
+    /// Ends the batch: nothing changes any more.
+    pub(super) fn finish(&self, now: SystemTime) -> Arc<Report> {
+        let mut progress = self.progress();
+        let report = self.outcome.get_or_init(|| {
+            let routes = self
+                .plan
+                .routes
+                .iter()
+                .zip(&mut progress.routes)
+                .map(|(planned, route)| {
+                    let settled = std::mem::take(&mut route.settled);
+                    route.report(planned, settled.into_values().collect())
+                });
+            Arc::new(self.report_of(
+                routes.collect(),
+                std::mem::take(&mut progress.warnings),
+                Some(now),
+            ))
         });
-        Report {
-            batch: Arc::clone(&self.plan.batch),
-            completed_at: None,
-            canceled: false,
+        self.finished.cancel();
+        Arc::clone(report)
+    }
+
+    fn report(&self) -> Arc<Report> {
+        let progress = self.progress();
+        // Under the lock, since the end takes the decisions out of the progress.
+        if let Some(report) = self.outcome.get() {
+            return Arc::clone(report);
+        }
+        let routes = self
+            .plan
+            .routes
+            .iter()
+            .zip(&progress.routes)
+            .map(|(planned, route)| route.report(planned, route.settled.values().cloned().collect()));
+        let report = self.report_of(routes.collect(), progress.warnings.clone(), None);
+        let open = self
+            .plan
+            .routes
+            .iter()
+            .zip(&progress.routes)
+            .map(|(planned, route)| {
+                let pending = route.pending(planned);
+                (
+                    planned,
+                    pending.div_ceil(planned.chunking.recipients_per_call.max(1)),
+                    pending,
+                )
+            });
+        Arc::new(Report {
             eta: eta(open),
+            ..report
+        })
+    }
+
+    fn report_of(
+        &self,
+        routes: Vec<RouteReport>,
+        warnings: Vec<Warning>,
+        completed_at: Option<SystemTime>,
+    ) -> Report {
+        let batch = Arc::clone(&self.plan.batch);
+        Report {
+            batch,
+            completed_at,
+            canceled: false,
+            eta: None,
             routes,
-            warnings: progress.warnings.clone(),
+            warnings,
             resends: Vec::new(),
         }
     }
@@ -198,7 +250,15 @@ impl State {
 }
 
 impl RouteProgress {
-    fn report(&self, planned: &PlannedRoute) -> RouteReport {
+    /// How many recipients are not decided yet.
+    fn pending(&self, planned: &PlannedRoute) -> usize {
+        let recipients = self.listed.as_ref().unwrap_or(&planned.recipients).len();
+        let decided: usize = self.settled.values().map(|settled| settled.positions.len()).sum();
+        let unsent = planned.unsent.as_ref().map_or(0, |unsent| unsent.positions.len());
+        recipients.saturating_sub(decided + unsent)
+    }
+
+    fn report(&self, planned: &PlannedRoute, settled: Vec<Settled>) -> RouteReport {
         RouteReport {
             channel: planned.channel.name().clone(),
             provider: planned.channel.provider(),
@@ -208,7 +268,7 @@ impl RouteProgress {
                 .clone()
                 .unwrap_or_else(|| Arc::clone(&planned.recipients)),
             chatroom_id: planned.chatroom_id.clone(),
-            settled: self.settled.values().cloned().collect(),
+            settled,
             unsent: planned.unsent.clone(),
             calls: self.calls,
             retries: self.retries,
