@@ -2,5 +2,9 @@
 
 pub mod adapter;
 pub mod api;
+pub mod dispatch;
 pub mod domain;
 pub mod providers;
+pub mod sandbox;
+pub mod store;
+pub mod transport;

@@ -90,6 +90,16 @@ impl Outcomes {
         }
     }
 
+    /// One outcome per recipient, none shared.
+    #[must_use]
+    pub fn from_each(outcomes: Vec<Outcome>) -> Self {
+        let picks = Picks::Each((0..narrow(outcomes.len())).collect());
+        Self {
+            distinct: outcomes,
+            picks,
+        }
+    }
+
     /// How many recipients there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -109,6 +119,16 @@ impl Outcomes {
     #[must_use]
     pub fn distinct(&self) -> &[Outcome] {
         &self.distinct
+    }
+
+    /// Bytes that these take, roughly; texts of the provider are counted as 64 bytes an outcome.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let picks = match &self.picks {
+            Picks::Same(_) => 0,
+            Picks::Each(picks) => picks.len() * size_of::<u32>(),
+        };
+        picks + self.distinct.len() * (size_of::<Outcome>() + 64)
     }
 
     /// Which of [`Self::distinct`] the recipient at `offset` has.

@@ -1,4 +1,4 @@
-//! Placeholder of the easemob_chatroom adapter.
+//! Placeholder of the `easemob_chatroom` adapter.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Placeholder of the easemob_relay adapter.
+//! Placeholder of the `easemob_relay` adapter.
 
 use std::time::SystemTime;
 

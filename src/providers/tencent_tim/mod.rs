@@ -1,4 +1,4 @@
-//! Placeholder of the tencent_tim adapter.
+//! Placeholder of the `tencent_tim` adapter.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Placeholder of the volcengine_rtc adapter.
+//! Placeholder of the `volcengine_rtc` adapter.
 
 use std::time::SystemTime;
 

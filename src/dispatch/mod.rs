@@ -1,0 +1,209 @@
+//! From a batch to its report: plan, pace, encode, authorize, send, decode, retry, merge.
+//!
+//! Knows no provider and no HTTP API. A batch belongs to the dispatcher, not to the connection it came on.
+
+mod attempt;
+pub mod channel;
+pub mod clock;
+pub mod pace;
+pub mod plan;
+pub mod retry;
+mod run;
+pub mod running;
+pub mod settings;
+pub mod token;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
+use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::plan::{Plan, RouteFault};
+use crate::dispatch::running::Running;
+use crate::dispatch::settings::Settings;
+use crate::domain::batch::Batch;
+use crate::domain::id::{BatchId, ChannelName};
+use crate::domain::report::Report;
+use crate::store::{Store, StoreError};
+
+/// Sends batches; shared as `Arc<Dispatcher>`.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+}
+
+/// What all channels and batches share.
+pub(crate) struct Shared {
+    channels: BTreeMap<ChannelName, Arc<ChannelRuntime>>,
+    settings: Settings,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    randomness: Randomness,
+    running: Mutex<HashMap<BatchId, Running>>,
+    /// Every task that outlives a request: the application waits for them before it ends.
+    tasks: TaskTracker,
+    /// Cancelled once new batches are refused.
+    refusing: CancellationToken,
+    /// Cancelled once calls that have not started never will.
+    draining: CancellationToken,
+}
+
+impl Dispatcher {
+    /// Takes the channels over.
+    #[must_use]
+    pub fn new(
+        channels: Vec<ChannelParts>,
+        settings: Settings,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> Arc<Self> {
+        let channels = channels
+            .into_iter()
+            .map(|parts| {
+                (
+                    parts.name.clone(),
+                    Arc::new(ChannelRuntime::new(parts, &settings)),
+                )
+            })
+            .collect();
+        let shared = Shared {
+            channels,
+            settings,
+            store,
+            clock,
+            randomness,
+            running: Mutex::default(),
+            tasks: TaskTracker::new(),
+            refusing: CancellationToken::new(),
+            draining: CancellationToken::new(),
+        };
+        Arc::new(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// All channels, by name.
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelRuntime>> {
+        self.shared.channels.values()
+    }
+
+    /// The channel of this name.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<&Arc<ChannelRuntime>> {
+        self.shared.channels.get(name)
+    }
+
+    /// What is left of a channel now.
+    #[must_use]
+    pub fn status(&self, channel: &ChannelRuntime) -> ChannelStatus {
+        channel.status(&self.shared.clock)
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.shared.clock.now()
+    }
+
+    /// A name for a new batch.
+    #[must_use]
+    pub fn new_batch_id(&self) -> BatchId {
+        let since_epoch = self
+            .now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        let randomness = &self.shared.randomness;
+        BatchId::new(
+            unix_ms,
+            (u128::from(randomness.next()) << 64) | u128::from(randomness.next()),
+        )
+    }
+
+    /// A random number for request ids.
+    #[must_use]
+    pub fn draw(&self) -> u64 {
+        self.shared.randomness.next()
+    }
+
+    /// Checks a batch and cuts it into calls; sends nothing.
+    ///
+    /// # Errors
+    /// Every fault of every route at once.
+    pub fn plan(&self, batch: Batch) -> Result<Plan, Vec<RouteFault>> {
+        Plan::new(&self.shared, batch)
+    }
+
+    /// Hands a planned batch over: from here on it runs to its end whatever becomes of the caller.
+    pub fn start(&self, plan: Plan) -> Running {
+        let running = Running::new(plan);
+        self.shared.running().insert(running.id(), running.clone());
+        self.shared
+            .tasks
+            .spawn(run::run(Arc::clone(&self.shared), running.clone()));
+        running
+    }
+
+    /// The batch of this id if it still runs.
+    #[must_use]
+    pub fn running(&self, id: BatchId) -> Option<Running> {
+        self.shared.running().get(&id).cloned()
+    }
+
+    /// The report of a batch: live while it runs, recorded afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record cannot be read.
+    pub async fn report(&self, id: BatchId) -> Result<Option<Arc<Report>>, StoreError> {
+        match self.running(id) {
+            Some(running) => Ok(Some(running.report())),
+            None => self.shared.store.find(id).await,
+        }
+    }
+
+    /// How many batches run.
+    #[must_use]
+    pub fn running_count(&self) -> usize {
+        self.shared.running().len()
+    }
+
+    /// Whether new batches are refused.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.refusing.is_cancelled()
+    }
+
+    /// Refuses new batches from now on.
+    pub fn refuse_new(&self) {
+        self.shared.refusing.cancel();
+    }
+
+    /// Ends the work: calls that have not started fail, calls in flight get `grace` to finish.
+    ///
+    /// Returns whether everything was settled in time.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.refuse_new();
+        self.shared.draining.cancel();
+        self.shared.tasks.close();
+        tokio::time::timeout(grace, self.shared.tasks.wait())
+            .await
+            .is_ok()
+    }
+}
+
+impl Shared {
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<BatchId, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, id: BatchId) {
+        self.running().remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

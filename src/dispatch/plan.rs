@@ -1,0 +1,423 @@
+//! From a batch to the exact calls it will make, without making them.
+
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::adapter::secret::{REDACTED, Secret};
+use crate::adapter::wire::WireRequest;
+use crate::adapter::{Attempt, Audience, Auth, Call, Chunking, Prepared, Token};
+use crate::dispatch::Shared;
+use crate::dispatch::channel::ChannelRuntime;
+use crate::domain::batch::{Batch, OnInvalid};
+use crate::domain::failure::{Failure, FailureKind};
+use crate::domain::fault::{Fault, FaultCode};
+use crate::domain::id::ChannelName;
+use crate::domain::outcome::{Outcome, OutcomesBuilder};
+use crate::domain::recipients::{Positions, RecipientList, Recipients, narrow};
+use crate::domain::report::{Eta, Settled, Warning};
+use crate::domain::route::Route;
+
+/// Most bad recipients that a refusal lists.
+const MOST_LISTED_RECIPIENTS: usize = 100;
+
+/// A batch that can be sent: every check is done.
+pub struct Plan {
+    pub(super) batch: Arc<Batch>,
+    pub(super) routes: Vec<PlannedRoute>,
+    warnings: Vec<Warning>,
+    warning_routes: Vec<usize>,
+    shared: Arc<Shared>,
+}
+
+/// One route of a plan.
+pub(super) struct PlannedRoute {
+    pub(super) route: Arc<Route>,
+    pub(super) channel: Arc<ChannelRuntime>,
+    pub(super) prepared: Box<dyn Prepared>,
+    pub(super) chunking: Chunking,
+    pub(super) recipients: Arc<RecipientList>,
+    pub(super) chatroom_id: Option<Arc<str>>,
+    /// Who will be sent to: sound and distinct.
+    pub(super) positions: Positions,
+    /// Who will not, and why.
+    pub(super) unsent: Option<Settled>,
+    /// Whether the provider alone knows the recipients.
+    pub(super) is_everyone: bool,
+}
+
+/// What is wrong with one route; the pointer is relative to the route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteFault {
+    /// Which route.
+    pub route_index: usize,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// One call of a plan, as it would be sent; what is secret in it is marked.
+#[derive(Clone, Debug)]
+pub struct PlannedCall {
+    /// Which route.
+    pub route_index: usize,
+    /// The channel.
+    pub channel: ChannelName,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// Where it goes: scheme, host, port, path prefix.
+    pub base_url: String,
+    /// The request.
+    pub request: WireRequest,
+    /// How many recipients it names.
+    pub recipient_count: usize,
+    /// Parts that will differ when it is sent.
+    pub volatile: &'static [&'static str],
+}
+
+impl Plan {
+    pub(super) fn new(shared: &Arc<Shared>, mut batch: Batch) -> Result<Self, Vec<RouteFault>> {
+        let mut routes = Vec::with_capacity(batch.routes.len());
+        let mut faults = Vec::new();
+        for (route_index, route) in batch.routes.iter_mut().enumerate() {
+            match PlannedRoute::new(shared, route, batch.on_invalid) {
+                Ok(planned) => routes.push(planned),
+                Err(found) => {
+                    faults.extend(found.into_iter().map(|fault| RouteFault { route_index, fault }));
+                }
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut warnings = Vec::new();
+        let mut warning_routes = Vec::new();
+        for (route_index, planned) in routes.iter().enumerate() {
+            for warning in planned.prepared.warnings() {
+                let channel = Some(planned.channel.name().clone());
+                warnings.push(Warning {
+                    channel,
+                    ..warning.clone()
+                });
+                warning_routes.push(route_index);
+            }
+        }
+        Ok(Self {
+            batch: Arc::new(batch),
+            routes,
+            warnings,
+            warning_routes,
+            shared: Arc::clone(shared),
+        })
+    }
+
+    /// The batch.
+    #[must_use]
+    pub const fn batch(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+
+    /// What was left out; pointers are relative to the route.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Which route each warning is about: same length and order as [`Self::warnings`].
+    #[must_use]
+    pub fn warning_routes(&self) -> &[usize] {
+        &self.warning_routes
+    }
+
+    /// Replaces the warnings' pointers, once the caller's own layout is known.
+    #[must_use]
+    pub fn with_pointers(mut self, place: impl Fn(usize, &str) -> String) -> Self {
+        for (warning, route_index) in self.warnings.iter_mut().zip(&self.warning_routes) {
+            warning.pointer = warning
+                .pointer
+                .as_deref()
+                .map(|pointer| place(*route_index, pointer));
+        }
+        self
+    }
+
+    /// How many provider calls it takes, repeats not counted.
+    #[must_use]
+    pub fn call_count(&self) -> usize {
+        self.routes.iter().map(PlannedRoute::call_count).sum()
+    }
+
+    /// How many recipients there are, those that will not be sent to included.
+    #[must_use]
+    pub fn recipient_count(&self) -> usize {
+        self.routes.iter().map(|planned| planned.recipients.len()).sum()
+    }
+
+    /// How many recipients will fail without a call.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.routes
+            .iter()
+            .filter_map(|planned| planned.unsent.as_ref())
+            .map(|unsent| unsent.positions.len())
+            .sum()
+    }
+
+    /// The first `most` calls as they would be sent.
+    #[must_use]
+    pub fn preview(&self, most: usize) -> Vec<PlannedCall> {
+        let mut calls = Vec::new();
+        for (route_index, planned) in self.routes.iter().enumerate() {
+            for chunk in planned.chunks() {
+                if calls.len() == most {
+                    return calls;
+                }
+                calls.push(planned.preview(&self.shared, route_index, &chunk));
+            }
+        }
+        calls
+    }
+
+    /// How long the budgets would make it take; `None` = no budget is in the way.
+    #[must_use]
+    pub fn eta(&self) -> Option<Eta> {
+        let counts = self
+            .routes
+            .iter()
+            .map(|planned| (planned, planned.call_count(), planned.positions.len()));
+        eta(counts)
+    }
+}
+
+/// The longest of the waits that each route's open calls and recipients mean.
+pub(super) fn eta<'a>(open: impl Iterator<Item = (&'a PlannedRoute, usize, usize)>) -> Option<Eta> {
+    let waits = open.map(|(planned, calls, recipients)| {
+        let (remaining, kind) = planned.channel.eta(planned.chunking, calls, recipients);
+        Eta {
+            remaining,
+            bound_by: kind.map(|kind| (planned.channel.name().clone(), kind)),
+        }
+    });
+    waits
+        .max_by_key(|eta| eta.remaining)
+        .filter(|eta| !eta.remaining.is_zero())
+}
+
+impl PlannedRoute {
+    fn new(shared: &Shared, route: &mut Arc<Route>, on_invalid: OnInvalid) -> Result<Self, Vec<Fault>> {
+        let Some(channel) = shared.channels.get(route.channel.as_str()) else {
+            let detail = format!("no channel is named `{}`", route.channel);
+            return Err(vec![Fault::new("/channel", FaultCode::UnknownChannel, detail)]);
+        };
+        if let (None, Some(default_from)) = (&route.sender, channel.default_from()) {
+            Arc::make_mut(route).sender = Some(default_from.into());
+        }
+        let prepared = channel.channel().adapter.prepare(route)?;
+        let (recipients, chatroom_id, is_everyone) = match prepared.audience() {
+            Audience::To => (Arc::clone(&route.to), None, false),
+            Audience::Members { chatroom_id, members } => (members, Some(chatroom_id), false),
+            Audience::Everyone => (Arc::new(RecipientList::from_iter(["*"])), None, true),
+        };
+        if recipients.is_empty() {
+            let detail = "at least one recipient is needed";
+            return Err(vec![Fault::new("/to", FaultCode::Required, detail)]);
+        }
+        let (positions, unsent) = if is_everyone {
+            (Positions::Range(0..1), None)
+        } else {
+            sort_out(&recipients, &*prepared)
+        };
+        if on_invalid == OnInvalid::Reject
+            && let Some(unsent) = &unsent
+        {
+            let faults = invalid_recipients(&recipients, unsent);
+            if !faults.is_empty() {
+                return Err(faults);
+            }
+        }
+        Ok(Self {
+            route: Arc::clone(route),
+            channel: Arc::clone(channel),
+            chunking: prepared.chunking(),
+            prepared,
+            recipients,
+            chatroom_id,
+            positions,
+            unsent,
+            is_everyone,
+        })
+    }
+
+    /// The recipients of each call.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = Positions> + '_ {
+        self.positions.chunks(self.chunking.recipients_per_call)
+    }
+
+    pub(super) fn call_count(&self) -> usize {
+        self.positions
+            .len()
+            .div_ceil(self.chunking.recipients_per_call.max(1))
+    }
+
+    fn preview(&self, shared: &Shared, route_index: usize, chunk: &Positions) -> PlannedCall {
+        let nobody = Positions::Range(0..0);
+        let named = if self.is_everyone { &nobody } else { chunk };
+        let now = shared.clock.now();
+        let recipients = Recipients::new(&self.recipients, named);
+        let mut request = self.prepared.encode(&Call {
+            recipients,
+            now,
+            nonce: shared.randomness.next(),
+        });
+        let attempt = Attempt {
+            route: &self.route,
+            now,
+            nonce: shared.randomness.next(),
+        };
+        let authorized = match &self.channel.channel().auth {
+            Auth::Sign(sign) => sign.sign(&attempt, &mut request),
+            Auth::Token(grant) => {
+                let value = Secret::new(REDACTED);
+                let token = Token {
+                    value,
+                    issued_at: now,
+                    lifetime: None,
+                    refresh_at: None,
+                };
+                grant.attach(&attempt, &token, &mut request)
+            }
+        };
+        if let Err(error) = authorized {
+            tracing::warn!(channel.name = %self.channel.name(), %error, "A plan shows a call without its credential.");
+        }
+        PlannedCall {
+            route_index,
+            channel: self.channel.name().clone(),
+            provider: self.channel.provider(),
+            base_url: self
+                .channel
+                .channel()
+                .settings
+                .base_url
+                .to_string()
+                .trim_end_matches('/')
+                .to_owned(),
+            request,
+            recipient_count: named.len(),
+            volatile: self.channel.profile().volatile,
+        }
+    }
+}
+
+/// Separates who can be sent to from repeats and from ids that the provider cannot take.
+fn sort_out(recipients: &Arc<RecipientList>, prepared: &dyn Prepared) -> (Positions, Option<Settled>) {
+    let mut seen = Seen::new(recipients);
+    let mut unsent = Vec::new();
+    for position in 0..narrow(recipients.len()) {
+        if !seen.insert(position) {
+            unsent.push((position, Failure::gateway(FailureKind::DuplicateRecipient)));
+        } else if let Err(failure) = check_recipient(recipients.id(position), prepared) {
+            unsent.push((position, failure));
+        }
+    }
+    if unsent.is_empty() {
+        return (Positions::Range(0..narrow(recipients.len())), None);
+    }
+    let mut skipped = unsent.iter().map(|(position, _)| *position).peekable();
+    let sound: Arc<[u32]> = (0..narrow(recipients.len()))
+        .filter(|position| skipped.next_if_eq(position).is_none())
+        .collect();
+    let sound_count = sound.len();
+    (
+        Positions::Picked(sound, 0..sound_count),
+        Some(settle_unsent(unsent)),
+    )
+}
+
+fn check_recipient(id: &str, prepared: &dyn Prepared) -> Result<(), Failure> {
+    if id.is_empty() {
+        let failure = Failure::gateway(FailureKind::InvalidRecipient);
+        return Err(failure.with_hint("a recipient id must not be empty"));
+    }
+    prepared.check_recipient(id)
+}
+
+/// Packs local failures; repeats share one outcome.
+fn settle_unsent(unsent: Vec<(u32, Failure)>) -> Settled {
+    let hint = "this id stands earlier in the same route; it was sent to once";
+    let duplicate = Failure::gateway(FailureKind::DuplicateRecipient).with_hint(hint);
+    let mut outcomes = OutcomesBuilder::new(Outcome::failed(duplicate), unsent.len());
+    let mut positions = Vec::with_capacity(unsent.len());
+    for (offset, (position, failure)) in unsent.into_iter().enumerate() {
+        positions.push(position);
+        if failure.kind != FailureKind::DuplicateRecipient {
+            outcomes.set(offset, Outcome::failed(failure));
+        }
+    }
+    let count = positions.len();
+    Settled {
+        positions: Positions::Picked(positions.into(), 0..count),
+        outcomes: outcomes.build(),
+        attempts: 0,
+    }
+}
+
+/// The faults of a request that wants to be refused rather than sent in part; repeats are no faults.
+fn invalid_recipients(recipients: &RecipientList, unsent: &Settled) -> Vec<Fault> {
+    let invalid = (0..unsent.positions.len()).filter_map(|offset| {
+        let position = unsent.positions.get(offset)?;
+        match unsent.outcomes.get(offset)? {
+            Outcome::Failed(failure) if failure.kind != FailureKind::DuplicateRecipient => {
+                let reason = failure.hint.as_deref().unwrap_or("the provider cannot take it");
+                let detail = format!("recipient `{}`: {reason}", recipients.id(position));
+                Some(Fault::new(
+                    format!("/to/{position}"),
+                    FaultCode::InvalidRecipient,
+                    detail,
+                ))
+            }
+            Outcome::Failed(_) | Outcome::Accepted(_) | Outcome::Unknown(_) => None,
+        }
+    });
+    invalid.take(MOST_LISTED_RECIPIENTS).collect()
+}
+
+/// Which ids were seen, as positions into the list: 4 bytes each instead of a copy of the id.
+struct Seen<'a> {
+    recipients: &'a RecipientList,
+    hasher: DefaultHashBuilder,
+    positions: HashTable<u32>,
+}
+
+impl<'a> Seen<'a> {
+    fn new(recipients: &'a RecipientList) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        Self {
+            recipients,
+            hasher,
+            positions: HashTable::with_capacity(recipients.len()),
+        }
+    }
+
+    /// Whether the id at `position` is seen for the first time.
+    fn insert(&mut self, position: u32) -> bool {
+        let Self {
+            recipients,
+            hasher,
+            positions,
+        } = self;
+        let id = recipients.id(position);
+        let entry = positions.entry(
+            hasher.hash_one(id),
+            |seen| recipients.id(*seen) == id,
+            |seen| hasher.hash_one(recipients.id(*seen)),
+        );
+        match entry {
+            hashbrown::hash_table::Entry::Occupied(_) => false,
+            hashbrown::hash_table::Entry::Vacant(vacant) => {
+                vacant.insert(position);
+                true
+            }
+        }
+    }
+}

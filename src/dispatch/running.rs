@@ -1,0 +1,279 @@
+//! A batch at work: what is decided so far, and a report of it at any time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::plan::{Plan, PlannedRoute, eta};
+use crate::domain::id::BatchId;
+use crate::domain::outcome::{Outcome, Outcomes};
+use crate::domain::recipients::{Positions, RecipientList};
+use crate::domain::report::{Report, RouteReport, Settled, Warning};
+
+/// A handle to a batch that runs or has ended; it belongs to the application, not to a connection.
+#[derive(Clone)]
+pub struct Running(pub(super) Arc<State>);
+
+/// The batch's own state; lives while the batch runs or somebody holds a handle.
+pub(super) struct State {
+    pub(super) plan: Plan,
+    progress: Mutex<Progress>,
+    /// Set once, when everything is decided.
+    outcome: OnceLock<Arc<Report>>,
+    finished: CancellationToken,
+}
+
+struct Progress {
+    routes: Vec<RouteProgress>,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Default)]
+struct RouteProgress {
+    /// Decided chunks by their first position.
+    settled: BTreeMap<u32, Settled>,
+    /// The recipients that a send-to-all answer named.
+    listed: Option<Arc<RecipientList>>,
+    calls: u32,
+    retries: u32,
+    throttled: Duration,
+    request_ids: Vec<Box<str>>,
+}
+
+impl Running {
+    pub(super) fn new(plan: Plan) -> Self {
+        let routes = plan.routes.iter().map(|_| RouteProgress::default()).collect();
+        let warnings = plan.warnings().to_vec();
+        Self(Arc::new(State {
+            plan,
+            progress: Mutex::new(Progress { routes, warnings }),
+            outcome: OnceLock::new(),
+            finished: CancellationToken::new(),
+        }))
+    }
+
+    /// The batch's id.
+    #[must_use]
+    pub fn id(&self) -> BatchId {
+        self.0.plan.batch.id
+    }
+
+    /// Waits until the batch is over, at most `most`; whether it is.
+    pub async fn finished(&self, most: Duration) -> bool {
+        tokio::time::timeout(most, self.0.finished.cancelled())
+            .await
+            .is_ok()
+    }
+
+    /// The batch as it stands.
+    #[must_use]
+    pub fn report(&self) -> Arc<Report> {
+        self.0.report()
+    }
+}
+
+impl State {
+    /// Records what became of some recipients.
+    pub(super) fn settle(&self, route_index: usize, settled: Settled) {
+        self.with_route(route_index, |route| {
+            if let Some(first) = settled.positions.get(0) {
+                route.settled.insert(first, settled);
+            }
+        });
+    }
+
+    /// Records the recipients that a send-to-all answer named.
+    pub(super) fn settle_listed(&self, route_index: usize, listed: Vec<(Box<str>, Outcome)>, attempts: u32) {
+        let recipients: RecipientList = listed.iter().map(|(id, _)| &**id).collect();
+        let count = crate::domain::recipients::narrow(listed.len());
+        let outcomes = Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect());
+        self.with_route(route_index, |route| {
+            route.listed = Some(Arc::new(recipients));
+            let positions = Positions::Range(0..count);
+            route.settled.insert(
+                0,
+                Settled {
+                    positions,
+                    outcomes,
+                    attempts,
+                },
+            );
+        });
+    }
+
+    /// Counts a call.
+    pub(super) fn count_call(&self, route_index: usize, is_retry: bool) {
+        self.with_route(route_index, |route| {
+            route.calls += 1;
+            route.retries += u32::from(is_retry);
+        });
+    }
+
+    /// Counts time that a call waited for a budget.
+    pub(super) fn count_wait(&self, route_index: usize, wait: Duration) {
+        self.with_route(route_index, |route| route.throttled += wait);
+    }
+
+    /// Records what an answer said beside its verdict.
+    pub(super) fn note(&self, route_index: usize, request_id: Option<Box<str>>, warnings: Vec<Warning>) {
+        if request_id.is_none() && warnings.is_empty() {
+            return;
+        }
+        let channel = self
+            .plan
+            .routes
+            .get(route_index)
+            .map(|planned| planned.channel.name().clone());
+        let mut progress = self.progress();
+        if let Some(route) = progress.routes.get_mut(route_index) {
+            route.request_ids.extend(request_id);
+        }
+        for warning in warnings {
+            let warning = Warning {
+                channel: channel.clone(),
+                ..warning
+            };
+            // One per cause: what another call of the route said already is not said again.
+            if !progress
+                .warnings
+                .iter()
+                .any(|known| known.code == warning.code && known.channel == warning.channel)
+            {
+                progress.warnings.push(warning);
+            }
+        }
+    }
+
+    /// Whether everything is decided and told.
+    pub(super) fn is_finished(&self) -> bool {
+        self.outcome.get().is_some()
+    }
+
+    /// The positions that nobody decided, by route.
+    pub(super) fn undecided(&self) -> Vec<(usize, Vec<u32>)> {
+        let progress = self.progress();
+        let routes = self.plan.routes.iter().zip(&progress.routes).enumerate();
+        routes
+            .filter(|(_, (planned, route))| route.pending(planned) > 0)
+            .map(|(route_index, (planned, route))| {
+                let report = route.report(planned, route.settled.values().cloned().collect());
+                let open = report.lines().filter(|line| line.decided.is_none());
+                (route_index, open.map(|line| line.position).collect())
+            })
+            .collect()
+    }
+
+    /// Ends the batch: nothing changes any more.
+    pub(super) fn finish(&self, now: SystemTime) -> Arc<Report> {
+        let mut progress = self.progress();
+        let report = self.outcome.get_or_init(|| {
+            let routes = self
+                .plan
+                .routes
+                .iter()
+                .zip(&mut progress.routes)
+                .map(|(planned, route)| {
+                    let settled = std::mem::take(&mut route.settled);
+                    route.report(planned, settled.into_values().collect())
+                });
+            Arc::new(self.report_of(
+                routes.collect(),
+                std::mem::take(&mut progress.warnings),
+                Some(now),
+            ))
+        });
+        self.finished.cancel();
+        Arc::clone(report)
+    }
+
+    fn report(&self) -> Arc<Report> {
+        let progress = self.progress();
+        // Under the lock, since the end takes the decisions out of the progress.
+        if let Some(report) = self.outcome.get() {
+            return Arc::clone(report);
+        }
+        let routes = self
+            .plan
+            .routes
+            .iter()
+            .zip(&progress.routes)
+            .map(|(planned, route)| route.report(planned, route.settled.values().cloned().collect()));
+        let report = self.report_of(routes.collect(), progress.warnings.clone(), None);
+        let open = self
+            .plan
+            .routes
+            .iter()
+            .zip(&progress.routes)
+            .map(|(planned, route)| {
+                let pending = route.pending(planned);
+                (
+                    planned,
+                    pending.div_ceil(planned.chunking.recipients_per_call.max(1)),
+                    pending,
+                )
+            });
+        Arc::new(Report {
+            eta: eta(open),
+            ..report
+        })
+    }
+
+    fn report_of(
+        &self,
+        routes: Vec<RouteReport>,
+        warnings: Vec<Warning>,
+        completed_at: Option<SystemTime>,
+    ) -> Report {
+        let batch = Arc::clone(&self.plan.batch);
+        Report {
+            batch,
+            completed_at,
+            canceled: false,
+            eta: None,
+            routes,
+            warnings,
+            resends: Vec::new(),
+        }
+    }
+
+    fn with_route(&self, route_index: usize, change: impl FnOnce(&mut RouteProgress)) {
+        if let Some(route) = self.progress().routes.get_mut(route_index) {
+            change(route);
+        }
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RouteProgress {
+    /// How many recipients are not decided yet.
+    fn pending(&self, planned: &PlannedRoute) -> usize {
+        let recipients = self.listed.as_ref().unwrap_or(&planned.recipients).len();
+        let decided: usize = self.settled.values().map(|settled| settled.positions.len()).sum();
+        let unsent = planned.unsent.as_ref().map_or(0, |unsent| unsent.positions.len());
+        recipients.saturating_sub(decided + unsent)
+    }
+
+    fn report(&self, planned: &PlannedRoute, settled: Vec<Settled>) -> RouteReport {
+        RouteReport {
+            channel: planned.channel.name().clone(),
+            provider: planned.channel.provider(),
+            is_sandbox: planned.channel.is_sandbox(),
+            recipients: self
+                .listed
+                .clone()
+                .unwrap_or_else(|| Arc::clone(&planned.recipients)),
+            chatroom_id: planned.chatroom_id.clone(),
+            settled,
+            unsent: planned.unsent.clone(),
+            calls: self.calls,
+            retries: self.retries,
+            throttled: self.throttled,
+            provider_request_ids: self.request_ids.clone(),
+        }
+    }
+}

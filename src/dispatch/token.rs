@@ -1,0 +1,189 @@
+//! One channel's token: fetched on first use, by one request at a time, renewed ahead of its end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use crate::adapter::{AuthError, Token, TokenGrant};
+use crate::dispatch::attempt::transport_failure;
+use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::settings::Settings;
+use crate::domain::failure::{Failure, FailureKind};
+use crate::transport::HttpService;
+
+/// What is known about a channel's token, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenStatus {
+    /// The channel signs its requests.
+    NotNeeded,
+    /// The configuration holds the token.
+    Fixed,
+    /// None was needed so far.
+    None,
+    /// There is one.
+    Valid,
+    /// The last request for one failed.
+    Failing,
+}
+
+impl TokenStatus {
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotNeeded => "not_needed",
+            Self::Fixed => "fixed",
+            Self::None => "none",
+            Self::Valid => "valid",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+/// The token of one channel; lives as long as the channel.
+#[derive(Debug, Default)]
+pub struct TokenCache {
+    current: Mutex<Option<Token>>,
+    last_failure: Mutex<Option<(Instant, Failure)>>,
+    /// Held while a token is fetched, so that everybody else waits for that one request.
+    fetching: tokio::sync::Mutex<()>,
+    is_renewing: AtomicBool,
+}
+
+/// What fetching a token needs.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// How the provider grants tokens.
+    pub grant: &'a dyn TokenGrant,
+    /// The channel's connections.
+    pub http: &'a HttpService,
+    /// Bounds.
+    pub settings: &'a Settings,
+    /// Time.
+    pub clock: &'a Clock,
+    /// Randomness.
+    pub randomness: &'a Randomness,
+}
+
+impl TokenCache {
+    /// A token that is good now; fetches one if need be.
+    ///
+    /// # Errors
+    /// The [`Failure`] of the token request; nothing was sent to anybody.
+    pub async fn get(&self, source: Source<'_>) -> Result<Token, Failure> {
+        if let Some(token) = source.grant.fixed() {
+            return Ok(token);
+        }
+        if let Some(token) = self.good_token(source.clock.now()) {
+            return Ok(token);
+        }
+        let _turn = self.fetching.lock().await;
+        // Whoever had the turn before may have brought one, or may have failed a moment ago.
+        if let Some(token) = self.good_token(source.clock.now()) {
+            return Ok(token);
+        }
+        if let Some(failure) = self.recent_failure(source.settings) {
+            return Err(failure);
+        }
+        self.fetch(source).await
+    }
+
+    /// Whether the token should be renewed in the background now; `true` at most once at a time.
+    pub fn starts_renewal(&self, now: SystemTime) -> bool {
+        let is_due = lock(&self.current)
+            .as_ref()
+            .and_then(|token| token.refresh_at)
+            .is_some_and(|refresh_at| now >= refresh_at);
+        is_due && !self.is_renewing.swap(true, Ordering::AcqRel)
+    }
+
+    /// Fetches the next token while the old one is still used; a failure leaves the old one in place.
+    pub async fn renew(&self, source: Source<'_>) {
+        {
+            let _turn = self.fetching.lock().await;
+            if self.recent_failure(source.settings).is_none() {
+                // The failure is kept for `status`; calls go on with the old token until its real end.
+                let _unused = self.fetch(source).await;
+            }
+        }
+        self.is_renewing.store(false, Ordering::Release);
+    }
+
+    /// Drops the token if it is the one that a failed call used: a newer one stays.
+    pub fn discard(&self, used: &Token) {
+        let mut current = lock(&self.current);
+        if current.as_ref().is_some_and(|token| token.value == used.value) {
+            *current = None;
+        }
+    }
+
+    /// What is known, for operators.
+    pub fn status(&self, grant: &dyn TokenGrant, now: SystemTime) -> TokenStatus {
+        if grant.fixed().is_some() {
+            TokenStatus::Fixed
+        } else if lock(&self.last_failure).is_some() {
+            TokenStatus::Failing
+        } else if self.good_token(now).is_some() {
+            TokenStatus::Valid
+        } else {
+            TokenStatus::None
+        }
+    }
+
+    fn good_token(&self, now: SystemTime) -> Option<Token> {
+        let current = lock(&self.current);
+        let token = current.as_ref()?;
+        let is_good = token
+            .lifetime
+            .is_none_or(|lifetime| now < token.issued_at + lifetime);
+        is_good.then(|| token.clone())
+    }
+
+    fn recent_failure(&self, settings: &Settings) -> Option<Failure> {
+        let last_failure = lock(&self.last_failure);
+        let (at, failure) = last_failure.as_ref()?;
+        (at.elapsed() < settings.token_wait).then(|| failure.clone())
+    }
+
+    async fn fetch(&self, source: Source<'_>) -> Result<Token, Failure> {
+        let result = request_token(source).await;
+        match &result {
+            Ok(token) => {
+                *lock(&self.current) = Some(token.clone());
+                *lock(&self.last_failure) = None;
+            }
+            Err(failure) => *lock(&self.last_failure) = Some((Instant::now(), failure.clone())),
+        }
+        result
+    }
+}
+
+async fn request_token(source: Source<'_>) -> Result<Token, Failure> {
+    let request = source
+        .grant
+        .encode_grant(source.randomness.next())
+        .map_err(auth_failure)?;
+    // Whatever broke: a token request sends no message, so every failure here is a safe one.
+    let sent = source.http.clone().oneshot(request).await;
+    let response = sent.map_err(|error| transport_failure(&error).with_retryable(true))?;
+    source
+        .grant
+        .decode_grant(&response, source.clock.now())
+        .map_err(auth_failure)
+}
+
+/// The failure of recipients whose call had no credential.
+pub fn auth_failure(error: AuthError) -> Failure {
+    match error {
+        AuthError::Refused { failure } => *failure,
+        AuthError::Unusable(_) => Failure::gateway(FailureKind::Authentication).with_hint(&error.to_string()),
+    }
+}
+
+/// A poisoned lock only means that another task panicked between two whole writes.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,133 @@
+//! The store that forgets: the last batches, in memory, within bounds.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::id::BatchId;
+use crate::domain::report::Report;
+use crate::store::settings::Settings;
+use crate::store::{Store, StoreFuture};
+
+/// Bytes that a report takes besides its recipients, roughly.
+const REPORT_BYTES: usize = 1024;
+
+/// Keeps the latest reports; the oldest go first.
+#[derive(Debug)]
+pub struct MemoryStore {
+    settings: Settings,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    reports: HashMap<BatchId, Arc<Report>>,
+    order: VecDeque<(BatchId, usize)>,
+    bytes: usize,
+}
+
+impl MemoryStore {
+    /// An empty store within the bounds of `settings`.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            kept: Mutex::default(),
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
+        let mut kept = self.kept();
+        let bytes = approximate_bytes(&report);
+        kept.bytes += bytes;
+        kept.order.push_back((report.batch.id, bytes));
+        kept.reports.insert(report.batch.id, report);
+        while kept.order.len() > self.settings.memory_batches || kept.bytes > self.settings.memory_bytes {
+            let Some((oldest, bytes)) = kept.order.pop_front() else {
+                break;
+            };
+            kept.reports.remove(&oldest);
+            kept.bytes -= bytes;
+        }
+        drop(kept);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
+        let found = self.kept().reports.get(&id).cloned();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
+
+fn approximate_bytes(report: &Report) -> usize {
+    let routes = report.routes.iter().map(|route| {
+        let outcomes: usize = route
+            .settled
+            .iter()
+            .chain(&route.unsent)
+            .map(|settled| settled.outcomes.bytes())
+            .sum();
+        route.recipients.text_bytes() + 4 * route.recipients.len() + outcomes
+    });
+    REPORT_BYTES + routes.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+
+    fn report(number: u64) -> Arc<Report> {
+        let batch = Batch {
+            id: BatchId::new(number, 0),
+            client_ref: None,
+            created_at: SystemTime::UNIX_EPOCH,
+            expires_at: SystemTime::UNIX_EPOCH,
+            on_invalid: OnInvalid::Skip,
+            retry_unknown: RetryUnknown::Never,
+            routes: Vec::new(),
+            resend_of: None,
+        };
+        Arc::new(Report {
+            batch: Arc::new(batch),
+            completed_at: Some(SystemTime::UNIX_EPOCH),
+            canceled: false,
+            routes: Vec::new(),
+            warnings: Vec::new(),
+            resends: Vec::new(),
+            eta: None,
+        })
+    }
+
+    async fn kept(memory_batches: usize, memory_bytes: usize) -> Vec<u64> {
+        let store = MemoryStore::new(Settings {
+            memory_batches,
+            memory_bytes,
+        });
+        for number in 1..=5 {
+            store.record(report(number)).await.unwrap();
+        }
+        let mut kept = Vec::new();
+        for number in 1..=5 {
+            if store.find(BatchId::new(number, 0)).await.unwrap().is_some() {
+                kept.push(number);
+            }
+        }
+        kept
+    }
+
+    #[tokio::test]
+    async fn keeps_the_latest_within_both_bounds() {
+        assert_eq!(kept(10, 1 << 20).await, [1, 2, 3, 4, 5]);
+        assert_eq!(kept(2, 1 << 20).await, [4, 5]);
+        assert_eq!(kept(10, 3 * REPORT_BYTES).await, [3, 4, 5]);
+        assert_eq!(kept(0, 1 << 20).await, [0; 0]);
+    }
+}
