@@ -156,7 +156,9 @@ impl Positions {
     #[must_use]
     pub fn lower_bound(&self, position: u32) -> usize {
         match self {
-            Self::Range(range) => widen(position.clamp(range.start, range.end.max(range.start)) - range.start),
+            Self::Range(range) => {
+                widen(position.clamp(range.start, range.end.max(range.start)) - range.start)
+            }
             Self::Picked(all, range) => all
                 .get(range.clone())
                 .map_or(0, |picked| picked.partition_point(|known| *known < position)),
@@ -242,7 +244,10 @@ mod tests {
     fn counts_the_positions_before_another() {
         let counted = |positions: Positions| [0, 2, 3, 4, 9].map(|position| positions.lower_bound(position));
         assert_eq!(counted(Positions::Range(2..4)), [0, 0, 1, 2, 2]);
-        assert_eq!(counted(Positions::Picked([0, 2, 3, 7].into(), 1..4)), [0, 0, 1, 2, 3]);
+        assert_eq!(
+            counted(Positions::Picked([0, 2, 3, 7].into(), 1..4)),
+            [0, 0, 1, 2, 3]
+        );
     }
 
     #[test]

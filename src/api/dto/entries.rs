@@ -45,10 +45,7 @@ impl Allowance {
 
     fn take_recipient(&self) -> bool {
         let left = self.recipients.get().checked_sub(1);
-        left.map_or_else(
-            || self.is_exceeded.set(true),
-            |left| self.recipients.set(left),
-        );
+        left.map_or_else(|| self.is_exceeded.set(true), |left| self.recipients.set(left));
         left.is_some()
     }
 

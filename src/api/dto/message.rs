@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crate::adapter::fields::Fields;
 use crate::domain::fault::FaultCode;
-use crate::domain::message::{
-    Audio, Custom, File, Image, Location, Message, MessageType, Thumbnail, Video,
-};
+use crate::domain::message::{Audio, Custom, File, Image, Location, Message, MessageType, Thumbnail, Video};
 use crate::domain::route::Push;
 
 /// Longest sound or video, in seconds: what the providers' 32-bit fields can hold.
@@ -198,7 +196,11 @@ fn read_required_url(fields: &mut Fields<'_>) -> Option<Arc<str>> {
 fn read_url(fields: &mut Fields<'_>, name: &str) -> Option<Arc<str>> {
     let url = fields.text(name)?;
     if !is_absolute_http_url(&url) {
-        fields.fault_at(name, FaultCode::OutOfRange, "must be an absolute http or https URL");
+        fields.fault_at(
+            name,
+            FaultCode::OutOfRange,
+            "must be an absolute http or https URL",
+        );
         return None;
     }
     Some(url)
@@ -217,5 +219,7 @@ fn is_absolute_http_url(url: &str) -> bool {
     let host = authority.rsplit('@').next().unwrap_or_default();
     !host.is_empty()
         && !host.starts_with(':')
-        && !url.chars().any(|character| character.is_whitespace() || character.is_control())
+        && !url
+            .chars()
+            .any(|character| character.is_whitespace() || character.is_control())
 }
