@@ -23,7 +23,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
-use crate::api::settings::Settings;
+pub use crate::api::settings::Settings;
 use crate::dispatch::Dispatcher;
 
 /// What the API serves.

@@ -419,19 +419,20 @@ fn read_to(
     to: Option<Shape<Entries<'_>>>,
     is_for_all: bool,
 ) -> Option<RecipientList> {
-    let (list, faults) = match to {
-        Some(Shape::Right(entries)) => entries.into_parts(),
+    let entries = match to {
+        Some(Shape::Right(entries)) => Some(entries),
         Some(Shape::Other) => {
             fields.fault_at("to", FaultCode::WrongType, "must be an array");
             return None;
         }
-        None => (RecipientList::default(), Vec::new()),
+        None => None,
     };
-    if list.is_empty() && faults.is_empty() && !is_for_all {
+    if entries.as_ref().is_none_or(Entries::is_empty) && !is_for_all {
         let detail = "at least one recipient is needed";
         fields.fault_at("to", FaultCode::Required, detail);
         return None;
     }
+    let (list, faults) = entries.map(Entries::into_parts).unwrap_or_default();
     let is_sound = faults.is_empty();
     for fault in faults {
         fields.fault(fault.within("/to"));
