@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::sandbox_checks::{ACCESS_KEY_ID, APP_ID, SECRET_ACCESS_KEY};
-use super::tests::{TestChannel, outcomes, route, signed, try_channel};
+use super::test_rig::{TestChannel, outcomes, route, signed, try_channel};
 use super::*;
 use crate::adapter::sandbox::{Arrival, StandIn, StandInAnswer};
 use crate::adapter::wire::WireRequest;
@@ -15,6 +15,13 @@ use crate::domain::outcome::Outcome;
 use crate::domain::recipients::{Positions, Recipients, narrow};
 
 const HOST: &str = "127.0.0.1:18080";
+
+/// What came back from the stand-in.
+enum Reply {
+    Decoded(Result<Answer, DecodeError>),
+    Dropped,
+    Hung,
+}
 
 struct Rehearsal {
     channel: TestChannel,
@@ -49,11 +56,7 @@ impl Rehearsal {
     }
 
     /// Sends to `to`; `change` spoils the request before it is signed.
-    fn send_changed(
-        &self,
-        to: &[i64],
-        change: impl FnOnce(&mut WireRequest),
-    ) -> Result<Result<Answer, DecodeError>, StandInAnswer> {
+    fn send_changed(&self, to: &[i64], change: impl FnOnce(&mut WireRequest)) -> Reply {
         let intent = json!({ "from": PROVIDER.sandbox.sender, "to": to, "ext": { "k": 1 },
             "message": { "type": "text", "text": "hi" },
             "provider_options": { NAME: { "inbox_type": 0, "is_normal_user": true } } });
@@ -68,24 +71,33 @@ impl Rehearsal {
         let mut request = prepared.encode(&call);
         change(&mut request);
         match self.answer(&signed(&self.channel, &route, request, self.now)) {
-            StandInAnswer::Respond(response) => Ok(prepared.decode(&call, &response)),
-            silent @ (StandInAnswer::Drop | StandInAnswer::Hang) => Err(silent),
+            StandInAnswer::Respond(response) => Reply::Decoded(prepared.decode(&call, &response)),
+            StandInAnswer::Drop => Reply::Dropped,
+            StandInAnswer::Hang => Reply::Hung,
         }
     }
 
-    fn send(&self, to: &[i64]) -> Result<Result<Answer, DecodeError>, StandInAnswer> {
+    fn send(&self, to: &[i64]) -> Reply {
         self.send_changed(to, |_| {})
     }
 
     #[track_caller]
     fn outcomes(&self, to: &[i64]) -> Vec<Outcome> {
-        outcomes(&self.send(to).unwrap().unwrap(), to.len())
+        outcomes(&decoded(self.send(to)), to.len())
     }
 
     #[track_caller]
     fn refusal(&self, to: &[i64]) -> (FailureKind, Repeat, String) {
-        refusal(self.send(to).unwrap().unwrap())
+        refusal(decoded(self.send(to)))
     }
+}
+
+#[track_caller]
+fn decoded(reply: Reply) -> Answer {
+    let Reply::Decoded(Ok(answer)) = reply else {
+        panic!("the answer is not usable");
+    };
+    answer
 }
 
 #[track_caller]
@@ -149,16 +161,10 @@ fn throttles_once_or_always() {
 #[test]
 fn drops_hangs_and_answers_nonsense() {
     let rehearsal = Rehearsal::start();
-    assert!(matches!(
-        rehearsal.send(&[sandbox::DROP]),
-        Err(StandInAnswer::Drop)
-    ));
-    assert!(matches!(
-        rehearsal.send(&[sandbox::HANG]),
-        Err(StandInAnswer::Hang)
-    ));
+    assert!(matches!(rehearsal.send(&[sandbox::DROP]), Reply::Dropped));
+    assert!(matches!(rehearsal.send(&[sandbox::HANG]), Reply::Hung));
     for magic in [sandbox::BAD_GATEWAY, sandbox::GARBAGE] {
-        assert!(rehearsal.send(&[magic]).unwrap().is_err());
+        assert!(matches!(rehearsal.send(&[magic]), Reply::Decoded(Err(_))));
     }
 }
 
@@ -198,8 +204,8 @@ fn admits_twelve_thousand_messages_in_any_minute() {
 /// Sends a body of another shape, properly signed.
 #[track_caller]
 fn check_body(body: &str, code: &str) {
-    let answer = Rehearsal::start().send_changed(&[1], |request| request.body = body.to_owned().into());
-    assert_eq!(refusal(answer.unwrap().unwrap()).2, code, "{body}");
+    let reply = Rehearsal::start().send_changed(&[1], |request| request.body = body.to_owned().into());
+    assert_eq!(refusal(decoded(reply)).2, code, "{body}");
 }
 
 #[test]
