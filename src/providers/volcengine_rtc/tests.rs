@@ -304,6 +304,10 @@ fn signs_every_vector() {
         let key = signer.signing_key(&x_date).unwrap();
         assert_eq!(auth::hex(&key), expect("signing_key_hex"), "{name}");
         assert_eq!(header("authorization"), expect("authorization"), "{name}");
+        for secret in ["authorization", "x-security-token"] {
+            let value = request.headers.get(secret);
+            assert!(value.is_none_or(HeaderValue::is_sensitive), "{name} {secret}");
+        }
     }
 }
 
