@@ -4,6 +4,7 @@
 //! no mute or block list, and silently drops what a room gets beyond 20 messages per second.
 //! Source: Easemob, send chatroom messages, read 2026-11-21.
 
+mod answer;
 mod auth;
 mod codes;
 mod content;

@@ -323,10 +323,6 @@ fn wrong_keys_name_themselves() {
         &format!("{FIXTURE_KEYS}token_ttl_seconds = -1"),
         &["/token_ttl_seconds"],
     );
-    check(
-        &format!("{FIXTURE_KEYS}recipients_per_call = 11"),
-        &["/recipients_per_call"],
-    );
     check(&format!("{FIXTURE_KEYS}secret = \"x\""), &["/secret"]);
 }
 

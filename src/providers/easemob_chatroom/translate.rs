@@ -1,23 +1,21 @@
 //! From a route to calls, and from answers to outcomes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::ACCEPT;
-use serde_json::value::RawValue;
 
-use crate::adapter::attribution::Attribution;
 use crate::adapter::profile::Profile;
 use crate::adapter::wire::{WireRequest, WireResponse};
 use crate::adapter::{Answer, Audience, Call, Chunking, DecodeError, MessageCost, Prepared, Repeat, Verdict};
-use crate::domain::failure::{Cause, Failure, FailureKind};
+use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::fault::{Fault, FaultCode};
-use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes, OutcomesBuilder};
-use crate::domain::recipients::{Positions, RecipientList, Recipients};
-use crate::domain::report::{Warning, WarningCode};
+use crate::domain::outcome::Outcomes;
+use crate::domain::recipients::RecipientList;
+use crate::domain::report::Warning;
 use crate::domain::route::Route;
+use crate::providers::easemob_chatroom::answer::Reading;
 use crate::providers::easemob_chatroom::codes::{self, Fate};
 use crate::providers::easemob_chatroom::content::{self, Content, Findings};
 use crate::providers::easemob_chatroom::options::Options;
@@ -26,9 +24,6 @@ use crate::providers::easemob_chatroom::{MOST_MEMBERS_PER_CALL, NAME};
 
 /// What a rate refusal is waited out with at least: the provider counts by the second.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
-
-/// Most bytes of an unreadable value that are kept for the report.
-const MOST_QUOTED_BYTES: usize = 256;
 
 /// Where the two calls of an app go.
 pub(super) struct Endpoints {
@@ -231,23 +226,18 @@ impl Prepared for PreparedRoute {
         let answer = answer
             .filter(|_| status == 200)
             .ok_or(DecodeError::NotDocumented)?;
-        // Without a readable list the provider has said nothing about anybody.
-        let rooms = answer
-            .data
-            .and_then(|data| serde_json::from_str::<wire::Rooms<'_>>(data.get()).ok())
-            .map_or_else(Vec::new, |rooms| rooms.0);
-        let mut oddities = Oddities::default();
+        let mut reading = Reading::default();
         let outcomes = match &self.audience {
             Audience::Members { chatroom_id, .. } => {
-                let outcome = oddities.read_room(chatroom_id, &rooms);
+                let outcome = reading.read_room(&answer, chatroom_id);
                 Outcomes::same(outcome, call.recipients.len())
             }
-            Audience::To | Audience::Everyone => oddities.read_rooms(call.recipients, &rooms),
+            Audience::To | Audience::Everyone => reading.read_rooms(&answer, call.recipients),
         };
         Ok(Answer {
             verdict: Verdict::Answered(outcomes),
             request_id: None,
-            warnings: oddities.warnings(),
+            warnings: reading.warnings(),
         })
     }
 }
@@ -258,93 +248,4 @@ fn wait(repeat: Repeat, response: &WireResponse) -> Option<Duration> {
         Repeat::Safe => Some(response.retry_after().unwrap_or_default().max(RATE_WINDOW)),
         Repeat::Never | Repeat::WithNewToken | Repeat::EndsRoute => None,
     }
-}
-
-/// A room and what the answer says of it.
-type Entry<'a> = (Cow<'a, str>, &'a RawValue);
-
-/// What looked odd in one answer: one warning each, however often it happens.
-#[derive(Default)]
-struct Oddities {
-    has_stranger: bool,
-    has_contradiction: bool,
-}
-
-impl Oddities {
-    /// One outcome per room of the call.
-    fn read_rooms(&mut self, recipients: Recipients<'_>, rooms: &[Entry<'_>]) -> Outcomes {
-        let mut outcomes = OutcomesBuilder::new(unaccounted(), recipients.len());
-        let mut attribution = Attribution::new(recipients);
-        for (room, value) in rooms {
-            match attribution.find(room) {
-                Some(offset) if outcomes.is_rest(offset) => outcomes.set(offset, read_value(value)),
-                Some(offset) => self.has_contradiction |= outcomes.get(offset) != Some(&read_value(value)),
-                None => self.has_stranger = true,
-            }
-        }
-        outcomes.build()
-    }
-
-    /// The outcome of the only room, which is that of every member.
-    fn read_room(&mut self, chatroom_id: &str, rooms: &[Entry<'_>]) -> Outcome {
-        let list: RecipientList = [chatroom_id].into_iter().collect();
-        let outcomes = self.read_rooms(Recipients::new(&list, &Positions::Range(0..1)), rooms);
-        outcomes.get(0).cloned().unwrap_or_else(unaccounted)
-    }
-
-    fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
-        let mut warn = |code, detail: &str| {
-            warnings.push(Warning {
-                code,
-                channel: None,
-                pointer: None,
-                detail: detail.to_owned(),
-            });
-        };
-        if self.has_stranger {
-            warn(
-                WarningCode::UnexpectedRecipient,
-                "the answer names a chatroom that the call did not",
-            );
-        }
-        if self.has_contradiction {
-            warn(
-                WarningCode::ContradictoryAnswer,
-                "the answer names a chatroom twice and differs; its first entry counts",
-            );
-        }
-        warnings
-    }
-}
-
-fn unaccounted() -> Outcome {
-    Outcome::unknown(Failure::provider(FailureKind::Unknown).with_cause(Cause::Unaccounted))
-}
-
-/// Reads what the answer says of one room: its message id, exact however large.
-fn read_value(value: &RawValue) -> Outcome {
-    let message_id = match (wire::text(value), wire::integer(value)) {
-        (Some(text), _) if wire::is_digits(&text) => Some(text.into()),
-        // Other interfaces of the vendor answer this way.
-        (Some(text), _) if text == "success" => None,
-        (None, Some(number)) if wire::is_digits(&number) => Some(number.into()),
-        (Some(_) | None, _) => {
-            let failure = Failure::provider(FailureKind::Unknown)
-                .with_message(quote(value.get()))
-                .with_hint("the answer holds no message id for this chatroom");
-            return Outcome::unknown(failure);
-        }
-    };
-    Outcome::Accepted(Acceptance {
-        evidence: Evidence::Unverified,
-        message_id,
-        provider_fields: None,
-    })
-}
-
-/// The start of `text`, cut between characters.
-fn quote(text: &str) -> &str {
-    let end = text.floor_char_boundary(MOST_QUOTED_BYTES);
-    text.get(..end).unwrap_or(text)
 }
