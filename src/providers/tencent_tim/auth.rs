@@ -32,7 +32,10 @@ struct Current {
 
 impl UserSig {
     pub(super) const fn new(settings: Settings) -> Self {
-        Self { settings, current: Mutex::new(None) }
+        Self {
+            settings,
+            current: Mutex::new(None),
+        }
     }
 
     fn text(&self, now: SystemTime) -> Result<Secret, AuthError> {
@@ -42,10 +45,13 @@ impl UserSig {
         {
             return Ok(current.text.clone());
         }
-        let text = Secret::new(user_sig(&self.settings, now)?);
+        let text = Secret::new(user_sig(&self.settings, now, None)?);
         // A fifth of its life is left when the next one is made.
         let renew_at = now + self.settings.usersig_ttl.mul_f64(0.8);
-        *current = Some(Current { text: text.clone(), renew_at });
+        *current = Some(Current {
+            text: text.clone(),
+            renew_at,
+        });
         Ok(text)
     }
 
@@ -72,25 +78,30 @@ impl Sign for UserSig {
 
 /// The text whose HMAC is the signature: four lines, each ended, the last one too.
 ///
-/// `time`: Unix seconds. `expire`: a lifetime in seconds, not a point in time.
+/// `time`: Unix seconds. The lifetime is one in seconds, not a point in time. `user_buffer`: rights in base64, a
+/// fifth line that REST calls do without.
 #[must_use]
-pub fn string_to_sign(settings: &Settings, time: u64) -> String {
-    format!(
+pub fn string_to_sign(settings: &Settings, time: u64, user_buffer: Option<&str>) -> String {
+    let mut text = format!(
         "TLS.identifier:{}\nTLS.sdkappid:{}\nTLS.time:{time}\nTLS.expire:{}\n",
         settings.identifier,
         settings.sdk_app_id,
         settings.usersig_ttl.as_secs()
-    )
+    );
+    if let Some(user_buffer) = user_buffer {
+        text.push_str(&format!("TLS.userbuf:{user_buffer}\n"));
+    }
+    text
 }
 
 /// The signature proper: standard base64 of HMAC-SHA256.
 ///
 /// # Errors
 /// Never in practice: HMAC takes keys of any length.
-pub fn tls_sig(settings: &Settings, time: u64) -> Result<String, AuthError> {
+pub fn tls_sig(settings: &Settings, time: u64, user_buffer: Option<&str>) -> Result<String, AuthError> {
     let key = settings.secret_key.expose().as_bytes();
     let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| AuthError::Unusable("secret_key"))?;
-    mac.update(string_to_sign(settings, time).as_bytes());
+    mac.update(string_to_sign(settings, time, user_buffer).as_bytes());
     Ok(STANDARD.encode(mac.finalize().into_bytes()))
 }
 
@@ -98,19 +109,35 @@ pub fn tls_sig(settings: &Settings, time: u64) -> Result<String, AuthError> {
 ///
 /// # Errors
 /// As [`tls_sig`].
-pub fn user_sig(settings: &Settings, now: SystemTime) -> Result<String, AuthError> {
-    let time = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let json = serde_json::json!({
+pub fn user_sig(
+    settings: &Settings,
+    now: SystemTime,
+    user_buffer: Option<&str>,
+) -> Result<String, AuthError> {
+    let time = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs();
+    let mut json = serde_json::json!({
         "TLS.ver": "2.0",
         "TLS.identifier": settings.identifier,
         "TLS.sdkappid": settings.sdk_app_id,
         "TLS.expire": settings.usersig_ttl.as_secs(),
         "TLS.time": time,
-        "TLS.sig": tls_sig(settings, time)?,
+        "TLS.sig": tls_sig(settings, time, user_buffer)?,
     });
+    if let (Some(user_buffer), Some(json)) = (user_buffer, json.as_object_mut()) {
+        json.insert("TLS.userbuf".into(), user_buffer.into());
+    }
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
-    let written = zlib.write_all(json.to_string().as_bytes()).and_then(|()| zlib.finish());
+    let written = zlib
+        .write_all(json.to_string().as_bytes())
+        .and_then(|()| zlib.finish());
     let compressed = written.map_err(|_| AuthError::Unusable("secret_key"))?;
     // Not base64url: its own three replacements.
-    Ok(STANDARD.encode(compressed).replace('+', "*").replace('/', "-").replace('=', "_"))
+    Ok(STANDARD
+        .encode(compressed)
+        .replace('+', "*")
+        .replace('/', "-")
+        .replace('=', "_"))
 }

@@ -29,10 +29,11 @@ pub(super) struct Elements {
 pub(super) fn write(message: &Message, faults: &mut Vec<Fault>) -> Elements {
     let mut left_out = Vec::new();
     let element = match message {
-        Message::Text { text } => element("TIMTextElem", json!({ "Text": &**text })),
-        Message::Face { index, data } => {
-            element("TIMFaceElem", json!({ "Index": index, "Data": data.as_deref().unwrap_or_default() }))
-        }
+        Message::Text { text } => element("TIMTextElem", &json!({ "Text": &**text })),
+        Message::Face { index, data } => element(
+            "TIMFaceElem",
+            &json!({ "Index": index, "Data": data.as_deref().unwrap_or_default() }),
+        ),
         Message::Location(location) => write_location(location),
         Message::Command { action, params } => write_command(action, params.as_ref()),
         Message::Custom(custom) => write_custom(custom, faults),
@@ -42,21 +43,29 @@ pub(super) fn write(message: &Message, faults: &mut Vec<Fault>) -> Elements {
         Message::File(file) => write_file(file, faults),
         Message::Native { payload } => {
             check_native(payload, faults);
-            return Elements { body: payload.as_str().to_owned(), left_out, is_silent: false };
+            return Elements {
+                body: payload.as_str().to_owned(),
+                left_out,
+                is_silent: false,
+            };
         }
     };
     let is_silent = matches!(message, Message::Command { .. });
-    Elements { body: json!([element]).to_string(), left_out, is_silent }
+    Elements {
+        body: json!([element]).to_string(),
+        left_out,
+        is_silent,
+    }
 }
 
-fn element(kind: &str, content: Value) -> Value {
+fn element(kind: &str, content: &Value) -> Value {
     json!({ "MsgType": kind, "MsgContent": content })
 }
 
 fn write_location(location: &Location) -> Value {
     let address = location.address.as_deref().unwrap_or_default();
     let content = json!({ "Desc": address, "Latitude": location.latitude, "Longitude": location.longitude });
-    element("TIMLocationElem", content)
+    element("TIMLocationElem", &content)
 }
 
 /// There is no command type: receivers must know this convention of imcast.
@@ -68,7 +77,7 @@ fn write_command(action: &str, params: Option<&JsonText>) -> Value {
         data.push_str(params.as_str());
     }
     data.push('}');
-    element("TIMCustomElem", json!({ "Data": data }))
+    element("TIMCustomElem", &json!({ "Data": data }))
 }
 
 fn write_custom(custom: &Custom, faults: &mut Vec<Fault>) -> Value {
@@ -82,43 +91,55 @@ fn write_custom(custom: &Custom, faults: &mut Vec<Fault>) -> Value {
         faults.push(Fault::new("/message/data", FaultCode::Required, detail));
     }
     let mut content = json!({ "Data": custom.data.as_ref().map(|data| data.as_text()).unwrap_or_default() });
-    let optional = [("Desc", &custom.description), ("Ext", &custom.extension), ("Sound", &custom.sound)];
+    let optional = [
+        ("Desc", &custom.description),
+        ("Ext", &custom.extension),
+        ("Sound", &custom.sound),
+    ];
     for (name, value) in optional {
         if let (Some(value), Some(content)) = (value, content.as_object_mut()) {
             content.insert(name.into(), Value::from(&**value));
         }
     }
-    element("TIMCustomElem", content)
+    element("TIMCustomElem", &content)
 }
 
 fn write_image(image: &Image, faults: &mut Vec<Fault>, left_out: &mut Vec<&'static str>) -> Value {
     refuse_secret("secret", image.secret.is_some(), faults);
     refuse_secret("thumbnail_secret", image.thumbnail.secret.is_some(), faults);
     left_out.extend(image.filename.is_some().then_some("filename"));
-    let size = (image.size_bytes.unwrap_or(0), image.width.unwrap_or(0), image.height.unwrap_or(0));
+    let size = (
+        image.size_bytes.unwrap_or(0),
+        image.width.unwrap_or(0),
+        image.height.unwrap_or(0),
+    );
     let thumbnail = &image.thumbnail;
     let small = match &thumbnail.url {
         // A thumbnail's dimensions are its own; those of the picture would be wrong.
-        Some(_) => {
-            (thumbnail.size_bytes.unwrap_or(0), thumbnail.width.unwrap_or(0), thumbnail.height.unwrap_or(0))
-        }
+        Some(_) => (
+            thumbnail.size_bytes.unwrap_or(0),
+            thumbnail.width.unwrap_or(0),
+            thumbnail.height.unwrap_or(0),
+        ),
         None => size,
     };
     let small_url = thumbnail.url.as_ref().unwrap_or(&image.url);
-    let info = |kind: u8, url: &str, (bytes, width, height): (u64, u32, u32)| {
-        json!({ "Type": kind, "Size": bytes, "Width": width, "Height": height, "URL": url })
-    };
+    let info = |kind: u8, url: &str, (bytes, width, height): (u64, u32, u32)| json!({ "Type": kind, "Size": bytes, "Width": width, "Height": height, "URL": url });
     let content = json!({
         "UUID": image.id.as_deref().map_or_else(|| uuid(&image.url), str::to_owned),
         "ImageFormat": image_format(image),
         "ImageInfoArray": [info(1, &image.url, size), info(2, &image.url, size), info(3, small_url, small)],
     });
-    element("TIMImageElem", content)
+    element("TIMImageElem", &content)
 }
 
 /// 1 JPG, 2 GIF, 3 PNG, 4 BMP, 255 anything else.
 fn image_format(image: &Image) -> u8 {
-    let named = image.format.as_deref().map(str::to_owned).or_else(|| extension(&image.url));
+    let named = image
+        .format
+        .as_deref()
+        .map(str::to_owned)
+        .or_else(|| extension(&image.url));
     match named.unwrap_or_default().to_ascii_lowercase().as_str() {
         "jpg" | "jpeg" => 1,
         "gif" => 2,
@@ -138,7 +159,7 @@ fn write_audio(audio: &Audio, faults: &mut Vec<Fault>, left_out: &mut Vec<&'stat
         "Second": audio.duration_seconds.map_or(0, whole_seconds),
         "Download_Flag": DOWNLOAD_BY_URL,
     });
-    element("TIMSoundElem", content)
+    element("TIMSoundElem", &content)
 }
 
 fn write_video(video: &Video, faults: &mut Vec<Fault>, left_out: &mut Vec<&'static str>) -> Value {
@@ -166,12 +187,15 @@ fn write_video(video: &Video, faults: &mut Vec<Fault>, left_out: &mut Vec<&'stat
         "ThumbFormat": thumbnail.format.as_deref().unwrap_or("JPG"),
         "ThumbDownloadFlag": DOWNLOAD_BY_URL,
     });
-    element("TIMVideoFileElem", content)
+    element("TIMVideoFileElem", &content)
 }
 
 fn write_file(file: &File, faults: &mut Vec<Fault>) -> Value {
     refuse_secret("secret", file.secret.is_some(), faults);
-    let filename = file.filename.as_deref().map_or_else(|| last_segment(&file.url), str::to_owned);
+    let filename = file
+        .filename
+        .as_deref()
+        .map_or_else(|| last_segment(&file.url), str::to_owned);
     let content = json!({
         "Url": &*file.url,
         "UUID": file.id.as_deref().map_or_else(|| uuid(&file.url), str::to_owned),
@@ -179,7 +203,7 @@ fn write_file(file: &File, faults: &mut Vec<Fault>) -> Value {
         "FileName": filename,
         "Download_Flag": DOWNLOAD_BY_URL,
     });
-    element("TIMFileElem", content)
+    element("TIMFileElem", &content)
 }
 
 /// Checks the outside of the provider's own elements: at least one, each with type and content, at most one custom.
@@ -191,7 +215,11 @@ fn check_native(payload: &JsonText, faults: &mut Vec<Fault>) {
         return faults.push(Fault::new(pointer, FaultCode::WrongType, detail));
     };
     if elements.is_empty() {
-        faults.push(Fault::new(pointer, FaultCode::Required, "needs at least one element"));
+        faults.push(Fault::new(
+            pointer,
+            FaultCode::Required,
+            "needs at least one element",
+        ));
     }
     let mut custom_count = 0;
     for (index, element) in elements.iter().enumerate() {
@@ -209,7 +237,11 @@ fn check_native(payload: &JsonText, faults: &mut Vec<Fault>) {
         }
     }
     if custom_count > 1 {
-        faults.push(Fault::new(pointer, FaultCode::Conflict, "may have one TIMCustomElem at most"));
+        faults.push(Fault::new(
+            pointer,
+            FaultCode::Conflict,
+            "may have one TIMCustomElem at most",
+        ));
     }
 }
 
@@ -220,12 +252,19 @@ fn refuse_secret(name: &str, is_given: bool, faults: &mut Vec<Fault>) {
 }
 
 fn no_field(name: &str) -> Fault {
-    Fault::new(format!("/message/{name}"), FaultCode::Unsupported, format!("{NAME} has no field for `{name}`"))
+    Fault::new(
+        format!("/message/{name}"),
+        FaultCode::Unsupported,
+        format!("{NAME} has no field for `{name}`"),
+    )
 }
 
 /// A name for a file that stays the same when it is sent again: 32 hex digits.
 fn uuid(url: &str) -> String {
-    let mut digits: String = Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut digits: String = Sha256::digest(url.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     digits.truncate(32);
     digits
 }

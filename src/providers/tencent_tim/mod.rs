@@ -73,6 +73,9 @@ fn build(common: &CommonSettings, fields: &mut Fields<'_>) -> Option<(Box<dyn Ad
         evidence: Evidence::Implied,
         volatile: &["query.usersig", "query.random", "body.MsgRandom"],
     };
-    let adapter = Box::new(TencentTim { profile, timeout: common.timeout });
+    let adapter = Box::new(TencentTim {
+        profile,
+        timeout: common.timeout,
+    });
     Some((adapter, Auth::Sign(Box::new(UserSig::new(settings)))))
 }

@@ -118,7 +118,9 @@ fn check_route(request: &Arrival<'_>) -> Result<(), Refusal> {
     if random.parse::<u32>().is_err() {
         return Err((60002, "random is not an unsigned 32-bit integer"));
     }
-    let Some(app) = request.query_value("sdkappid") else { return Err((60012, "sdkappid is missing")) };
+    let Some(app) = request.query_value("sdkappid") else {
+        return Err((60012, "sdkappid is missing"));
+    };
     if app != SDK_APP_ID.to_string() {
         return Err((70020, "sdkappid not found"));
     }
@@ -135,9 +137,21 @@ fn check_signature(request: &Arrival<'_>, now: SystemTime) -> Result<(), Refusal
         return Err((70002, "usersig is empty"));
     }
     let ticket = open_signature(&given).ok_or((70003, "usersig is broken"))?;
-    let number = |name: &str| ticket.get(name).and_then(Value::as_u64).ok_or((70003, "usersig is broken"));
-    let (time, expire, app) = (number("TLS.time")?, number("TLS.expire")?, number("TLS.sdkappid")?);
-    let identifier = ticket.get("TLS.identifier").and_then(Value::as_str).unwrap_or_default();
+    let number = |name: &str| {
+        ticket
+            .get(name)
+            .and_then(Value::as_u64)
+            .ok_or((70003, "usersig is broken"))
+    };
+    let (time, expire, app) = (
+        number("TLS.time")?,
+        number("TLS.expire")?,
+        number("TLS.sdkappid")?,
+    );
+    let identifier = ticket
+        .get("TLS.identifier")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if identifier != IDENTIFIER {
         return Err((70013, "identifier differs"));
     }
@@ -158,24 +172,33 @@ fn check_signature(request: &Arrival<'_>, now: SystemTime) -> Result<(), Refusal
         return Err((70009, "usersig was made with another key"));
     }
     let ends_at = SystemTime::UNIX_EPOCH + Duration::from_secs(time.saturating_add(expire).min(1 << 40));
-    if now >= ends_at { Err((70001, "usersig expired")) } else { Ok(()) }
+    if now >= ends_at {
+        Err((70001, "usersig expired"))
+    } else {
+        Ok(())
+    }
 }
 
 fn open_signature(given: &str) -> Option<Map<String, Value>> {
     let base64 = given.replace('*', "+").replace('-', "/").replace('_', "=");
     let compressed = STANDARD.decode(base64).ok()?;
     let mut text = String::new();
-    ZlibDecoder::new(compressed.as_slice()).take(4096).read_to_string(&mut text).ok()?;
-    match serde_json::from_str(&text).ok()? {
-        Value::Object(ticket) => Some(ticket),
-        _ => None,
-    }
+    ZlibDecoder::new(compressed.as_slice())
+        .take(4096)
+        .read_to_string(&mut text)
+        .ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 /// Source: batch one-to-one messages, sections 2.6, 2.7 and 3, read 2026-11-21.
 fn check_body(body: &[u8]) -> Result<Vec<String>, Refusal> {
-    let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return Err((90001, "body is not JSON")) };
-    if body.get("From_Account").is_some_and(|sender| sender.as_str().is_none_or(str::is_empty)) {
+    let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+        return Err((90001, "body is not JSON"));
+    };
+    if body
+        .get("From_Account")
+        .is_some_and(|sender| sender.as_str().is_none_or(str::is_empty))
+    {
         return Err((90008, "From_Account is invalid"));
     }
     if !is_u32(body.get("MsgRandom")) {
@@ -198,23 +221,34 @@ fn check_body(body: &[u8]) -> Result<Vec<String>, Refusal> {
 }
 
 fn is_u32(value: Option<&Value>) -> bool {
-    value.and_then(Value::as_u64).is_some_and(|number| u32::try_from(number).is_ok())
+    value
+        .and_then(Value::as_u64)
+        .is_some_and(|number| u32::try_from(number).is_ok())
 }
 
 fn check_elements(body: Option<&Value>) -> Result<(), Refusal> {
-    let elements = body.and_then(Value::as_array).ok_or((90007, "MsgBody is not an array"))?;
+    let elements = body
+        .and_then(Value::as_array)
+        .ok_or((90007, "MsgBody is not an array"))?;
     let is_sound = |element: &Value| {
-        element.get("MsgType").is_some_and(Value::is_string) && element.get("MsgContent").is_some_and(Value::is_object)
+        element.get("MsgType").is_some_and(Value::is_string)
+            && element.get("MsgContent").is_some_and(Value::is_object)
     };
     if elements.is_empty() || !elements.iter().all(is_sound) {
         return Err((90002, "MsgBody is invalid"));
     }
     let size = serde_json::to_vec(elements).map_or(usize::MAX, |text| text.len());
-    if size > 12 * 1024 { Err((93000, "the packet is too long")) } else { Ok(()) }
+    if size > 12 * 1024 {
+        Err((93000, "the packet is too long"))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_accounts(accounts: Option<&Value>) -> Result<Vec<String>, Refusal> {
-    let accounts = accounts.and_then(Value::as_array).ok_or((90028, "To_Account is not an array"))?;
+    let accounts = accounts
+        .and_then(Value::as_array)
+        .ok_or((90028, "To_Account is not an array"))?;
     if accounts.is_empty() {
         return Err((90029, "To_Account is empty"));
     }
@@ -222,7 +256,9 @@ fn check_accounts(accounts: Option<&Value>) -> Result<Vec<String>, Refusal> {
         return Err((90011, "more than 500 accounts"));
     }
     let texts = accounts.iter().map(|account| account.as_str().map(str::to_owned));
-    texts.collect::<Option<Vec<_>>>().ok_or((90003, "To_Account holds something else than strings"))
+    texts
+        .collect::<Option<Vec<_>>>()
+        .ok_or((90003, "To_Account holds something else than strings"))
 }
 
 impl Memory {
@@ -231,7 +267,11 @@ impl Memory {
     /// Source: batch one-to-one messages, section 2.3 (100 calls a second), read 2026-11-21.
     fn count_call(&mut self, now: SystemTime) -> Result<(), Refusal> {
         let window = Duration::from_secs(1);
-        while self.calls.front().is_some_and(|call| now.duration_since(*call).is_ok_and(|age| age >= window)) {
+        while self
+            .calls
+            .front()
+            .is_some_and(|call| now.duration_since(*call).is_ok_and(|age| age >= window))
+        {
             self.calls.pop_front();
         }
         if self.calls.len() >= 100 {
@@ -262,7 +302,10 @@ impl Memory {
             return refuse((70001, "usersig expired"));
         }
         self.next_key += 1;
-        let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         let mut failed = Vec::new();
         if has(MAGIC_REFUSE) {
             failed.push(json!({ "To_Account": MAGIC_REFUSE, "ErrorCode": 20003 }));
@@ -283,10 +326,16 @@ impl Memory {
 
 fn html_502() -> StandInAnswer {
     let mut response = WireResponse::json(StatusCode::BAD_GATEWAY, "<html><h1>502 Bad Gateway</h1></html>");
-    response.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/html"));
+    response.headers.insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/html"),
+    );
     StandInAnswer::Respond(response)
 }
 
 fn half_an_answer() -> StandInAnswer {
-    StandInAnswer::Respond(WireResponse::json(StatusCode::OK, "{\"ActionStatus\": \"OK\", \"ErrorC"))
+    StandInAnswer::Respond(WireResponse::json(
+        StatusCode::OK,
+        "{\"ActionStatus\": \"OK\", \"ErrorC",
+    ))
 }

@@ -31,7 +31,11 @@ impl Settings {
         let identifier = fields.required_filled_text("identifier");
         let is_usable = |text: &str| text.len() <= MOST_IDENTIFIER_BYTES && !text.contains(char::is_control);
         if identifier.as_deref().is_some_and(|text| !is_usable(text)) {
-            fields.fault_at("identifier", FaultCode::OutOfRange, "must be 1 to 32 bytes without control characters");
+            fields.fault_at(
+                "identifier",
+                FaultCode::OutOfRange,
+                "must be 1 to 32 bytes without control characters",
+            );
         }
         let secret_key = fields.required_filled_text("secret_key");
         let usersig_ttl = fields.required_u64("usersig_ttl_seconds", 60..=1_576_800_000);

@@ -27,7 +27,12 @@ use crate::domain::recipients::{Positions, RecipientList, Recipients};
 fn channel() -> (Box<dyn Adapter>, Auth) {
     let settings = format!("{}\n{}", PROVIDER.defaults, PROVIDER.sandbox.settings);
     let file = config::File::from_str(&settings, config::FileFormat::Toml);
-    let settings: Value = config::Config::builder().add_source(file).build().unwrap().try_deserialize().unwrap();
+    let settings: Value = config::Config::builder()
+        .add_source(file)
+        .build()
+        .unwrap()
+        .try_deserialize()
+        .unwrap();
     let text = settings.to_string();
     let mut fields = Fields::parse(&text, "", Numbers::OrText).unwrap();
     let common = CommonSettings::read(&mut fields, PROVIDER.most_recipients_per_call).unwrap();
@@ -42,7 +47,9 @@ fn route(to: &[&str]) -> Arc<Route> {
         sender: Some("dave".into()),
         to: Arc::new(to.iter().copied().collect::<RecipientList>()),
         target_type: None,
-        message: Arc::new(Message::Text { text: "hi, \"beauty\"".into() }),
+        message: Arc::new(Message::Text {
+            text: "hi, \"beauty\"".into(),
+        }),
         ext: None,
         push: None,
         provider_options: None,
@@ -55,15 +62,22 @@ fn now() -> SystemTime {
 
 fn vectors() -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tencent-tim");
-    let texts = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
-    texts.map(|text| serde_json::from_str::<Value>(&text).unwrap()).filter(|value| value["kind"] == "vector").collect()
+    let texts = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    texts
+        .map(|text| serde_json::from_str::<Value>(&text).unwrap())
+        .filter(|value| value["kind"] == "vector")
+        .collect()
 }
 
 fn open(signature: &str) -> Value {
     let base64 = signature.replace('*', "+").replace('-', "/").replace('_', "=");
     let compressed = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
     let mut text = String::new();
-    flate2::read::ZlibDecoder::new(compressed.as_slice()).read_to_string(&mut text).unwrap();
+    flate2::read::ZlibDecoder::new(compressed.as_slice())
+        .read_to_string(&mut text)
+        .unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -80,9 +94,24 @@ fn signs_like_the_official_packages() {
             usersig_ttl: Duration::from_secs(input["expire"].as_u64().unwrap()),
         };
         let time = input["time"].as_u64().unwrap();
-        assert_eq!(auth::string_to_sign(&settings, time), expect["string_to_sign"].as_str().unwrap());
-        assert_eq!(auth::tls_sig(&settings, time).unwrap(), expect["tls_sig"].as_str().unwrap());
-        let signature = auth::user_sig(&settings, SystemTime::UNIX_EPOCH + Duration::from_secs(time)).unwrap();
+        let user_buffer = input["userbuf"]
+            .as_str()
+            .map(|text| base64::engine::general_purpose::STANDARD.encode(text));
+        let user_buffer = user_buffer.as_deref();
+        assert_eq!(
+            auth::string_to_sign(&settings, time, user_buffer),
+            expect["string_to_sign"].as_str().unwrap()
+        );
+        assert_eq!(
+            auth::tls_sig(&settings, time, user_buffer).unwrap(),
+            expect["tls_sig"].as_str().unwrap()
+        );
+        let signature = auth::user_sig(
+            &settings,
+            SystemTime::UNIX_EPOCH + Duration::from_secs(time),
+            user_buffer,
+        )
+        .unwrap();
         assert_eq!(open(&signature), expect["decoded"]);
         for package in ["usersig_python_1_1", "usersig_npm_1_0_2"] {
             assert_eq!(open(expect[package].as_str().unwrap()), expect["decoded"]);
@@ -97,20 +126,44 @@ fn rehearse(to: &[&str]) -> Vec<String> {
     let route = route(to);
     let prepared = adapter.prepare(&route).unwrap();
     let positions = Positions::Range(0..u32::try_from(to.len()).unwrap());
-    let call = Call { recipients: Recipients::new(&route.to, &positions), now: now(), nonce: u64::MAX };
-    let Auth::Sign(sign) = &auth else { panic!("requests are signed") };
+    let call = Call {
+        recipients: Recipients::new(&route.to, &positions),
+        now: now(),
+        nonce: u64::MAX,
+    };
+    let Auth::Sign(sign) = &auth else {
+        panic!("requests are signed")
+    };
     let send = |nonce| {
         let mut request = prepared.encode(&call);
-        sign.sign(&Attempt { route: &route, now: now(), nonce }, &mut request).unwrap();
+        sign.sign(
+            &Attempt {
+                route: &route,
+                now: now(),
+                nonce,
+            },
+            &mut request,
+        )
+        .unwrap();
         stand_in.answer(&arrival(&request, &request.encoded_query()), now())
     };
-    let StandInAnswer::Respond(response) = send(1) else { return vec!["no answer".into()] };
-    let Ok(mut answer) = prepared.decode(&call, &response) else { return vec!["not understood".into()] };
+    let StandInAnswer::Respond(response) = send(1) else {
+        return vec!["no answer".into()];
+    };
+    let Ok(mut answer) = prepared.decode(&call, &response) else {
+        return vec!["not understood".into()];
+    };
     let mut again = "";
-    if let Verdict::Refused { repeat: Repeat::Safe | Repeat::WithNewToken, .. } = &answer.verdict {
+    if let Verdict::Refused {
+        repeat: Repeat::Safe | Repeat::WithNewToken,
+        ..
+    } = &answer.verdict
+    {
         sign.renew();
         again = "again ";
-        let StandInAnswer::Respond(response) = send(2) else { panic!("no answer") };
+        let StandInAnswer::Respond(response) = send(2) else {
+            panic!("no answer")
+        };
         answer = prepared.decode(&call, &response).unwrap();
     }
     let words = match answer.verdict {
@@ -123,7 +176,13 @@ fn rehearse(to: &[&str]) -> Vec<String> {
 }
 
 fn arrival<'a>(request: &'a WireRequest, query: &'a str) -> Arrival<'a> {
-    Arrival { method: request.method.as_str(), path: &request.path, query, headers: &request.headers, body: &request.body }
+    Arrival {
+        method: request.method.as_str(),
+        path: &request.path,
+        query,
+        headers: &request.headers,
+        body: &request.body,
+    }
 }
 
 fn word(outcome: &Outcome) -> String {
@@ -142,9 +201,15 @@ fn every_magic_account_plays_its_part() {
     for (account, expected) in [
         ("rong", &["accepted", "accepted"][..]),
         (sandbox::MAGIC_REFUSE, &["accepted", "failed invalid_recipient"]),
-        (sandbox::MAGIC_OMIT, &["unknown provider_error", "unknown provider_error"]),
+        (
+            sandbox::MAGIC_OMIT,
+            &["unknown provider_error", "unknown provider_error"],
+        ),
         (sandbox::MAGIC_REJECT_CALL, &["failed invalid_request"]),
-        (sandbox::MAGIC_THROTTLE_ONCE, &["again accepted", "again accepted"]),
+        (
+            sandbox::MAGIC_THROTTLE_ONCE,
+            &["again accepted", "again accepted"],
+        ),
         (sandbox::MAGIC_THROTTLE, &["again failed rate_limited"]),
         (sandbox::MAGIC_DROP, &["no answer"]),
         (sandbox::MAGIC_HANG, &["no answer"]),
@@ -160,22 +225,43 @@ fn every_magic_account_plays_its_part() {
 #[test]
 fn the_stand_in_refuses_foreign_signatures_and_too_many_calls() {
     let (adapter, auth) = channel();
-    let Auth::Sign(sign) = &auth else { panic!("requests are signed") };
+    let Auth::Sign(sign) = &auth else {
+        panic!("requests are signed")
+    };
     let stand_in = (PROVIDER.sandbox.build)();
     let route = route(&["bonnie"]);
     let prepared = adapter.prepare(&route).unwrap();
     let positions = Positions::Range(0..1);
-    let call = Call { recipients: Recipients::new(&route.to, &positions), now: now(), nonce: 7 };
+    let call = Call {
+        recipients: Recipients::new(&route.to, &positions),
+        now: now(),
+        nonce: 7,
+    };
     let code = |query: &str, at: SystemTime| {
         let request = prepared.encode(&call);
-        let StandInAnswer::Respond(response) = stand_in.answer(&arrival(&request, query), at) else { panic!() };
-        serde_json::from_slice::<Value>(&response.body).unwrap()["ErrorCode"].as_i64().unwrap()
+        let StandInAnswer::Respond(response) = stand_in.answer(&arrival(&request, query), at) else {
+            panic!()
+        };
+        serde_json::from_slice::<Value>(&response.body).unwrap()["ErrorCode"]
+            .as_i64()
+            .unwrap()
     };
     let mut request = prepared.encode(&call);
-    sign.sign(&Attempt { route: &route, now: now(), nonce: 7 }, &mut request).unwrap();
+    sign.sign(
+        &Attempt {
+            route: &route,
+            now: now(),
+            nonce: 7,
+        },
+        &mut request,
+    )
+    .unwrap();
     let query = request.encoded_query();
     assert_eq!(code(&query.replace("usersig=eJ", "usersig=eK"), now()), 70003);
-    assert_eq!(code(&query.replace("sdkappid=1400000000", "sdkappid=1"), now()), 70020);
+    assert_eq!(
+        code(&query.replace("sdkappid=1400000000", "sdkappid=1"), now()),
+        70020
+    );
     assert_eq!(code(&query, now() + Duration::from_secs(86_400)), 70001);
     let late = now() + Duration::from_secs(10);
     for _ in 0..100 {
@@ -188,13 +274,27 @@ fn the_stand_in_refuses_foreign_signatures_and_too_many_calls() {
 #[test]
 fn a_signature_is_kept_until_a_fifth_of_its_life_is_left() {
     let (_, auth) = channel();
-    let Auth::Sign(sign) = &auth else { panic!("requests are signed") };
+    let Auth::Sign(sign) = &auth else {
+        panic!("requests are signed")
+    };
     let route = route(&["bonnie"]);
     let signature = |seconds: u64| {
         let mut request = WireRequest::post_json("/", "{}", Duration::from_secs(1));
         let now = now() + Duration::from_secs(seconds);
-        sign.sign(&Attempt { route: &route, now, nonce: 0 }, &mut request).unwrap();
-        let parameter = request.query.iter().find(|parameter| parameter.name == "usersig").unwrap();
+        sign.sign(
+            &Attempt {
+                route: &route,
+                now,
+                nonce: 0,
+            },
+            &mut request,
+        )
+        .unwrap();
+        let parameter = request
+            .query
+            .iter()
+            .find(|parameter| parameter.name == "usersig")
+            .unwrap();
         assert!(parameter.is_secret);
         parameter.value.clone()
     };
@@ -211,11 +311,18 @@ fn large_numbers_in_parameters_stay_exact() {
     let (adapter, _) = channel();
     let params = crate::domain::json::JsonText::parse(r#"{"id":148238038269428232}"#, 32).unwrap();
     let mut route = Arc::unwrap_or_clone(route(&["bonnie"]));
-    route.message = Arc::new(Message::Command { action: "open".into(), params: Some(params) });
+    route.message = Arc::new(Message::Command {
+        action: "open".into(),
+        params: Some(params),
+    });
     let route = Arc::new(route);
     let prepared = adapter.prepare(&route).unwrap();
     let positions = Positions::Range(0..1);
-    let call = Call { recipients: Recipients::new(&route.to, &positions), now: now(), nonce: 7 };
+    let call = Call {
+        recipients: Recipients::new(&route.to, &positions),
+        now: now(),
+        nonce: 7,
+    };
     let body = String::from_utf8(prepared.encode(&call).body.to_vec()).unwrap();
     assert!(body.contains("148238038269428232"), "{body}");
 }
@@ -226,14 +333,21 @@ fn check_any_answer(status: u16, body: Vec<u8>) {
     let route = route(&["bonnie", "rong", "dave"]);
     let prepared = adapter.prepare(&route).unwrap();
     let positions = Positions::Range(0..3);
-    let call = Call { recipients: Recipients::new(&route.to, &positions), now: now(), nonce: 7 };
-    let says_ok = body.windows(2).any(|window| window == b"OK") || body.windows(9).any(|window| window == b"ErrorList");
+    let call = Call {
+        recipients: Recipients::new(&route.to, &positions),
+        now: now(),
+        nonce: 7,
+    };
+    let says_ok =
+        body.windows(2).any(|window| window == b"OK") || body.windows(9).any(|window| window == b"ErrorList");
     let response = WireResponse::json(StatusCode::from_u16(status).unwrap(), body);
     if let Ok(answer) = prepared.decode(&call, &response)
         && let Verdict::Answered(outcomes) = answer.verdict
     {
         assert_eq!(outcomes.len(), 3);
-        let is_accepted = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_)));
+        let is_accepted = outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, Outcome::Accepted(_)));
         assert!(!is_accepted || says_ok);
     }
 }

@@ -49,13 +49,20 @@ struct Options {
 ///
 /// # Errors
 /// Every fault at once, with pointers relative to the route.
-pub(super) fn prepare(profile: &Profile, timeout: Duration, route: &Route) -> Result<PreparedRoute, Vec<Fault>> {
+pub(super) fn prepare(
+    profile: &Profile,
+    timeout: Duration,
+    route: &Route,
+) -> Result<PreparedRoute, Vec<Fault>> {
     let mut faults = profile.check(route).err().unwrap_or_default();
     let elements = elements::write(&route.message, &mut faults);
     if let Some(most) = profile.max_payload_bytes
         && elements.body.len() > most
     {
-        let detail = format!("is {} bytes as `MsgBody` of {NAME}; this channel allows {most}", elements.body.len());
+        let detail = format!(
+            "is {} bytes as `MsgBody` of {NAME}; this channel allows {most}",
+            elements.body.len()
+        );
         faults.push(Fault::new("/message", FaultCode::TooLarge, detail));
     }
     let options = read_options(route.provider_options.as_ref(), &mut faults);
@@ -83,8 +90,14 @@ pub(super) fn prepare(profile: &Profile, timeout: Duration, route: &Route) -> Re
 
 /// Source: batch one-to-one messages (newer page of the same call), request fields, read 2026-11-21.
 fn read_options(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options {
-    let Some(block) = block else { return Options::default() };
-    let mut fields = match Fields::parse(block.as_str(), format!("/provider_options/{NAME}"), Numbers::Strict) {
+    let Some(block) = block else {
+        return Options::default();
+    };
+    let mut fields = match Fields::parse(
+        block.as_str(),
+        format!("/provider_options/{NAME}"),
+        Numbers::Strict,
+    ) {
         Ok(fields) => fields,
         Err(fault) => {
             faults.push(fault);
@@ -103,7 +116,11 @@ fn read_options(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options {
     for (index, word) in options.send_msg_control.iter().flatten().enumerate() {
         if !["NoUnread", "NoLastMsg", "WithMuteNotifications"].contains(&&**word) {
             let detail = "must be one of: NoUnread, NoLastMsg, WithMuteNotifications";
-            fields.fault(Fault::new(format!("/send_msg_control/{index}"), FaultCode::OutOfRange, detail));
+            fields.fault(Fault::new(
+                format!("/send_msg_control/{index}"),
+                FaultCode::OutOfRange,
+                detail,
+            ));
         }
     }
     faults.extend(fields.finish());
@@ -112,13 +129,27 @@ fn read_options(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options {
 
 fn refuse_twice(route: &Route, options: &Options, faults: &mut Vec<Fault>) {
     let pairs = [
-        ("ext", route.ext.is_some(), "cloud_custom_data", options.cloud_custom_data.is_some()),
-        ("push", route.push.is_some(), "offline_push_info", options.offline_push_info.is_some()),
+        (
+            "ext",
+            route.ext.is_some(),
+            "cloud_custom_data",
+            options.cloud_custom_data.is_some(),
+        ),
+        (
+            "push",
+            route.push.is_some(),
+            "offline_push_info",
+            options.offline_push_info.is_some(),
+        ),
     ];
     for (field, has_field, option, has_option) in pairs {
         if has_field && has_option {
             let pointer = format!("/provider_options/{NAME}/{option}");
-            faults.push(Fault::new(pointer, FaultCode::Conflict, format!("`{field}` says the same; give one of them")));
+            faults.push(Fault::new(
+                pointer,
+                FaultCode::Conflict,
+                format!("`{field}` says the same; give one of them"),
+            ));
         }
     }
 }
@@ -154,7 +185,13 @@ fn write_options(head: &mut Vec<u8>, route: &Route, options: &Options, is_silent
     }
     let silent_push = || is_silent.then(|| r#"{"PushFlag":1}"#.to_owned());
     let given_push = options.offline_push_info.as_ref().map(ToString::to_string);
-    if let Some(push) = route.push.as_ref().map(write_push).or(given_push).or_else(silent_push) {
+    if let Some(push) = route
+        .push
+        .as_ref()
+        .map(write_push)
+        .or(given_push)
+        .or_else(silent_push)
+    {
         head.extend_from_slice(format!("\"OfflinePushInfo\":{push},").as_bytes());
     }
 }
@@ -167,11 +204,19 @@ fn write_push(push: &Push) -> String {
             info.insert(name.into(), value);
         }
     };
-    put("PushFlag", push.disabled.map(|disabled| u8::from(disabled).into()));
+    put(
+        "PushFlag",
+        push.disabled.map(|disabled| u8::from(disabled).into()),
+    );
     put("Title", push.title.as_deref().map(Into::into));
     put("Desc", push.body.as_deref().map(Into::into));
     put("Ext", push.ext.as_ref().map(|ext| ext.as_text().into()));
-    put("AndroidInfo", push.android_sound.as_deref().map(|sound| serde_json::json!({ "Sound": sound })));
+    put(
+        "AndroidInfo",
+        push.android_sound
+            .as_deref()
+            .map(|sound| serde_json::json!({ "Sound": sound })),
+    );
     let mut apns = serde_json::Map::new();
     if let Some(sound) = &push.ios_sound {
         apns.insert("Sound".into(), (&**sound).into());
@@ -206,7 +251,10 @@ impl Prepared for PreparedRoute {
     }
 
     fn chunking(&self) -> Chunking {
-        Chunking { recipients_per_call: self.recipients_per_call, cost: MessageCost::PerRecipient }
+        Chunking {
+            recipients_per_call: self.recipients_per_call,
+            cost: MessageCost::PerRecipient,
+        }
     }
 
     fn check_recipient(&self, _: &str) -> Result<(), Failure> {
@@ -235,7 +283,13 @@ impl Prepared for PreparedRoute {
         let code = answer.error_code.and_then(|raw| integer(raw.get()));
         let failed = answer.failed();
         match code {
-            Some(code) if code != 0 => Ok(whole_call(call, &answer, code, failed.unwrap_or_default(), response)),
+            Some(code) if code != 0 => Ok(whole_call(
+                call,
+                &answer,
+                code,
+                failed.unwrap_or_default(),
+                response,
+            )),
             // A code that is no number says nothing.
             None if answer.error_code.is_some_and(|raw| raw.get() != "null") => Ok(undecided(&answer)),
             _ => Ok(match failed {
@@ -256,11 +310,18 @@ fn whole_call(
     response: &WireResponse,
 ) -> Answer {
     let meaning = codes::find(code);
-    let info = answer.error_info.and_then(|raw| text(raw.get())).unwrap_or_default();
+    let info = answer
+        .error_info
+        .and_then(|raw| text(raw.get()))
+        .unwrap_or_default();
     let failure = meaning.call_failure(code, &info);
     if failed.is_empty() {
         return match meaning.whole() {
-            Whole::Refused(repeat) => Verdict::Refused { failure, repeat, retry_after: response.retry_after() },
+            Whole::Refused(repeat) => Verdict::Refused {
+                failure,
+                repeat,
+                retry_after: response.retry_after(),
+            },
             Whole::Undecided => Verdict::Undecided(failure),
         }
         .into();
@@ -272,7 +333,11 @@ fn whole_call(
         Whole::Undecided => Outcome::unknown(failure),
     };
     let (outcomes, warnings) = attribute(call, rest, failed);
-    Answer { verdict: Verdict::Answered(outcomes), request_id: None, warnings }
+    Answer {
+        verdict: Verdict::Answered(outcomes),
+        request_id: None,
+        warnings,
+    }
 }
 
 fn nobody_failed(call: &Call<'_>, answer: &SendResponse<'_>) -> Answer {
@@ -286,10 +351,20 @@ fn nobody_failed(call: &Call<'_>, answer: &SendResponse<'_>) -> Answer {
 
 /// The list decides: who is on it failed, who is not was taken.
 fn some_failed(call: &Call<'_>, answer: &SendResponse<'_>, failed: Vec<Option<ErrorEntry<'_>>>) -> Answer {
-    let is_complete = failed.iter().all(|entry| entry.as_ref().is_some_and(|entry| entry.account().is_some()));
-    let rest = if is_complete { accepted(answer) } else { unaccounted(answer) };
+    let is_complete = failed
+        .iter()
+        .all(|entry| entry.as_ref().is_some_and(|entry| entry.account().is_some()));
+    let rest = if is_complete {
+        accepted(answer)
+    } else {
+        unaccounted(answer)
+    };
     let (outcomes, warnings) = attribute(call, rest, failed);
-    Answer { verdict: Verdict::Answered(outcomes), request_id: None, warnings }
+    Answer {
+        verdict: Verdict::Answered(outcomes),
+        request_id: None,
+        warnings,
+    }
 }
 
 /// Gives every listed account its own outcome, the first entry of an account winning.
@@ -314,7 +389,11 @@ fn attribute(
             None => stranger_count += 1,
         }
     }
-    let warnings = if stranger_count == 0 { Vec::new() } else { vec![strangers(stranger_count)] };
+    let warnings = if stranger_count == 0 {
+        Vec::new()
+    } else {
+        vec![strangers(stranger_count)]
+    };
     (builder.build(), warnings)
 }
 
@@ -338,11 +417,18 @@ fn strangers(count: usize) -> Warning {
 
 fn accepted(answer: &SendResponse<'_>) -> Outcome {
     let message_id = message_id(answer).map(|id| id.into_owned().into_boxed_str());
-    Outcome::Accepted(Acceptance { evidence: Evidence::Implied, message_id, provider_fields: None })
+    Outcome::Accepted(Acceptance {
+        evidence: Evidence::Implied,
+        message_id,
+        provider_fields: None,
+    })
 }
 
 fn message_id<'a>(answer: &SendResponse<'a>) -> Option<Cow<'a, str>> {
-    answer.msg_key.and_then(|raw| text(raw.get())).filter(|key| !key.is_empty())
+    answer
+        .msg_key
+        .and_then(|raw| text(raw.get()))
+        .filter(|key| !key.is_empty())
 }
 
 /// The answer speaks of failures without saying whose.
@@ -355,7 +441,10 @@ fn unaccounted(answer: &SendResponse<'_>) -> Outcome {
 }
 
 fn undecided(answer: &SendResponse<'_>) -> Answer {
-    let info = answer.error_info.and_then(|raw| text(raw.get())).unwrap_or_default();
+    let info = answer
+        .error_info
+        .and_then(|raw| text(raw.get()))
+        .unwrap_or_default();
     let failure = Failure::provider(FailureKind::ProviderError).with_message(&info);
     Verdict::Undecided(failure.with_hint("the answer says neither who failed nor that nobody did")).into()
 }

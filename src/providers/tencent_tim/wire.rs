@@ -43,9 +43,14 @@ impl<'a> SendResponse<'a> {
     ///
     /// `Err(())` if the list is there but is no array.
     pub(super) fn failed(&self) -> Result<Vec<Option<ErrorEntry<'a>>>, ()> {
-        let Some(list) = self.error_list.filter(|list| list.get() != "null") else { return Ok(Vec::new()) };
+        let Some(list) = self.error_list.filter(|list| list.get() != "null") else {
+            return Ok(Vec::new());
+        };
         let entries: Vec<&'a RawValue> = serde_json::from_str(list.get()).map_err(|_| ())?;
-        Ok(entries.into_iter().map(|entry| serde_json::from_str(entry.get()).ok()).collect())
+        Ok(entries
+            .into_iter()
+            .map(|entry| serde_json::from_str(entry.get()).ok())
+            .collect())
     }
 }
 
@@ -58,7 +63,9 @@ impl<'a> ErrorEntry<'a> {
 
     /// The code; 0 counts as none.
     pub(super) fn code(&self) -> Option<i64> {
-        self.error_code.and_then(|raw| integer(raw.get())).filter(|code| *code != 0)
+        self.error_code
+            .and_then(|raw| integer(raw.get()))
+            .filter(|code| *code != 0)
     }
 }
 
