@@ -29,6 +29,11 @@ impl SettingFault {
             detail: detail.into(),
         }
     }
+
+    /// Whether this is about the `<key>_file` of the other's key.
+    pub(super) fn is_file_of(&self, other: &Self) -> bool {
+        self.key.strip_suffix("_file") == Some(&*other.key)
+    }
 }
 
 impl From<&Fault> for SettingFault {

@@ -108,7 +108,11 @@ fn read(
         Ok(settings) if faults.is_empty() => Ok(settings),
         Ok(_) => Err(LoadError { faults }),
         Err(found) => {
-            faults.extend(found.iter().map(SettingFault::from));
+            let found: Vec<_> = found.iter().map(SettingFault::from).collect();
+            // A file that could not be read is the only fault of its key.
+            let is_new = |fault: &&SettingFault| !faults.iter().any(|known| known.is_file_of(fault));
+            let new: Vec<_> = found.iter().filter(is_new).cloned().collect();
+            faults.extend(new);
             Err(LoadError { faults })
         }
     }

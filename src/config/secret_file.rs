@@ -38,7 +38,7 @@ fn resolve_inside(table: &mut Table, prefix: &str, faults: &mut Vec<SettingFault
         };
         table.remove(&name);
         let is_given_twice = table.contains_key(base);
-        // A file that cannot be read leaves an empty value: that the key is missing is no second fault.
+        // A file that cannot be read leaves an empty value; the caller drops the faults that follow from it.
         let text = contents.unwrap_or_else(|detail| {
             faults.push(SettingFault::new(&key, detail));
             String::new()
