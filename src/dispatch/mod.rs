@@ -204,3 +204,6 @@ impl Shared {
         self.running().remove(&id);
     }
 }
+
+#[cfg(test)]
+mod tests;

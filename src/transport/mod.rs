@@ -32,7 +32,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum TransportError {
     /// DNS, connect or TLS failed: nothing of the request was written.
     #[error("no connection to the provider")]
-    Connect(#[source] reqwest::Error),
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The time was over after something may have been written.
     #[error("no answer from the provider in time")]
     Timeout,
@@ -130,7 +130,7 @@ impl Connection {
 fn classify(error: reqwest::Error) -> TransportError {
     // A connect timeout is both; that nothing was written is what matters.
     if error.is_connect() || error.is_builder() {
-        TransportError::Connect(error.without_url())
+        TransportError::Connect(error.without_url().into())
     } else if error.is_timeout() {
         TransportError::Timeout
     } else {

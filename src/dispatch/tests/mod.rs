@@ -1,0 +1,5 @@
+//! The engine as a whole, on a paused clock, with a made-up provider behind a scripted transport.
+
+mod delivery;
+mod rig;
+mod tokens;

@@ -1,0 +1,352 @@
+//! A made-up provider: its body is the recipients' ids, joined by commas; its answer is a word.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use tower::util::BoxCloneSyncService;
+
+use crate::adapter::channel::{Channel, CommonSettings};
+use crate::adapter::profile::{Profile, SenderRule, Support};
+use crate::adapter::secret::Secret;
+use crate::adapter::wire::{WireRequest, WireResponse};
+use crate::adapter::{
+    Adapter, Answer, Attempt, Audience, Auth, AuthError, Call, Chunking, DecodeError, MessageCost, Prepared,
+    Repeat, Sign, Token, TokenGrant, Verdict,
+};
+use crate::dispatch::Dispatcher;
+use crate::dispatch::channel::ChannelParts;
+use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::settings::Settings;
+use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+use crate::domain::failure::{Failure, FailureKind};
+use crate::domain::fault::Fault;
+use crate::domain::id::{BatchId, ChannelName};
+use crate::domain::message::{Message, MessageType};
+use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
+use crate::domain::recipients::RecipientList;
+use crate::domain::report::{Report, Warning};
+use crate::domain::route::{Route, TargetType};
+use crate::store::memory::MemoryStore;
+use crate::transport::{HttpService, TransportError};
+
+/// Answers the `number`-th request (from 0) with this body.
+pub(super) type Script = Arc<dyn Fn(usize, WireRequest) -> ScriptFuture + Send + Sync>;
+pub(super) type ScriptFuture =
+    std::pin::Pin<Box<dyn Future<Output = Result<WireResponse, TransportError>> + Send>>;
+
+/// A dispatcher with one or more channels and everything that they sent.
+pub(super) struct Rig {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) sent: Arc<Mutex<Vec<String>>>,
+}
+
+/// How the channel `fake` is set up.
+pub(super) struct Setup {
+    pub(super) recipients_per_call: usize,
+    pub(super) max_in_flight: u32,
+    pub(super) calls_per_second: Option<f64>,
+    pub(super) auth: Auth,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            recipients_per_call: 2,
+            max_in_flight: 4,
+            calls_per_second: None,
+            auth: Auth::Sign(Box::new(Unsigned)),
+        }
+    }
+}
+
+pub(super) fn body(text: &str) -> Result<WireResponse, TransportError> {
+    Ok(WireResponse::json(StatusCode::OK, text.to_owned()))
+}
+
+/// A script that answers at once.
+pub(super) fn at_once(
+    answer: impl Fn(usize, &str) -> Result<WireResponse, TransportError> + Send + Sync + 'static,
+) -> Script {
+    Arc::new(move |number, request| {
+        let text = String::from_utf8(request.body.to_vec()).unwrap();
+        Box::pin(std::future::ready(answer(number, &text)))
+    })
+}
+
+impl Rig {
+    pub(super) fn new(setup: Setup, script: Script) -> Self {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let http = http(Arc::clone(&sent), script);
+        let settings = CommonSettings {
+            base_url: "http://127.0.0.1:1".parse().unwrap(),
+            default_from: Some("sender".into()),
+            recipients_per_call: NonZeroUsize::new(setup.recipients_per_call).unwrap(),
+            calls_per_second: setup.calls_per_second,
+            messages_per_second: None,
+            max_in_flight: NonZeroU32::new(setup.max_in_flight).unwrap(),
+            max_payload_bytes: None,
+            connect_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(10),
+        };
+        let adapter = Box::new(FakeAdapter {
+            profile: profile(settings.recipients_per_call),
+        });
+        let channel = Channel {
+            provider: "fake",
+            settings,
+            adapter,
+            auth: setup.auth,
+        };
+        let name = ChannelName::parse("fake").unwrap();
+        let parts = ChannelParts {
+            name,
+            channel,
+            http,
+            is_sandbox: false,
+        };
+        let store = MemoryStore::new(crate::store::settings::Settings {
+            memory_batches: 100,
+            memory_bytes: 1 << 20,
+        });
+        let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        let dispatcher = Dispatcher::new(
+            vec![parts],
+            delivery(),
+            Arc::new(store),
+            clock,
+            Randomness::seeded(1),
+        );
+        Self { dispatcher, sent }
+    }
+
+    pub(super) fn batch(&self, to: &[&str]) -> Batch {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let route = Route {
+            channel: ChannelName::parse("fake").unwrap(),
+            sender: None,
+            to: Arc::new(to.iter().copied().collect::<RecipientList>()),
+            target_type: None,
+            message: Arc::new(Message::Text { text: "hi".into() }),
+            ext: None,
+            push: None,
+            provider_options: None,
+        };
+        Batch {
+            id: BatchId::new(NEXT.fetch_add(1, Ordering::Relaxed), 0),
+            client_ref: None,
+            created_at: self.dispatcher.now(),
+            expires_at: self.dispatcher.now() + Duration::from_secs(3600),
+            on_invalid: OnInvalid::Skip,
+            retry_unknown: RetryUnknown::Never,
+            routes: vec![Arc::new(route)],
+            resend_of: None,
+        }
+    }
+
+    pub(super) async fn send(&self, batch: Batch) -> Arc<Report> {
+        let running = self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap());
+        assert!(running.finished(Duration::from_secs(7200)).await);
+        running.report()
+    }
+
+    pub(super) fn sent(&self) -> Vec<String> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+/// One word per recipient, in order: status, code, attempts.
+pub(super) fn words(report: &Arc<Report>) -> Vec<String> {
+    let lines = report.routes.iter().flat_map(|route| {
+        route.lines().map(|line| match line.decided {
+            None => "pending".to_owned(),
+            Some(decided) => {
+                let word = match decided.outcome {
+                    Outcome::Accepted(_) => "accepted".to_owned(),
+                    Outcome::Failed(failure) => format!("failed:{}", failure.kind.as_str()),
+                    Outcome::Unknown(failure) => format!("unknown:{}", failure.kind.as_str()),
+                };
+                format!("{word}:{}", decided.attempts)
+            }
+        })
+    });
+    lines.collect()
+}
+
+fn delivery() -> Settings {
+    Settings {
+        max_attempts: 3,
+        throttled_max_attempts: 4,
+        backoff_base: Duration::from_millis(50),
+        throttled_backoff_base: Duration::from_secs(1),
+        backoff_cap: Duration::from_secs(20),
+        token_wait: Duration::from_secs(10),
+        budget_margin: 0.95,
+    }
+}
+
+fn http(sent: Arc<Mutex<Vec<String>>>, script: Script) -> HttpService {
+    BoxCloneSyncService::new(tower::service_fn(move |request: WireRequest| {
+        let number = {
+            let mut sent = sent.lock().unwrap();
+            let token = request
+                .headers
+                .get("token")
+                .map(|value| value.to_str().unwrap().to_owned());
+            let text = String::from_utf8(request.body.to_vec()).unwrap();
+            sent.push(token.map_or(text.clone(), |token| format!("{token}:{text}")));
+            sent.len() - 1
+        };
+        script(number, request)
+    }))
+}
+
+fn profile(recipients_per_call: NonZeroUsize) -> Profile {
+    Profile {
+        provider: "fake",
+        messages: vec![(MessageType::Text, Support::Carried)],
+        target_types: &[TargetType::User],
+        sender: SenderRule::Required,
+        has_push: false,
+        recipients_per_call,
+        max_payload_bytes: None,
+        evidence: Evidence::Explicit,
+        volatile: &[],
+    }
+}
+
+struct FakeAdapter {
+    profile: Profile,
+}
+
+impl Adapter for FakeAdapter {
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn prepare(&self, route: &Arc<Route>) -> Result<Box<dyn Prepared>, Vec<Fault>> {
+        self.profile.check(route)?;
+        let is_everyone = route.to.is_empty();
+        Ok(Box::new(FakePrepared {
+            per_call: self.profile.recipients_per_call.get(),
+            is_everyone,
+        }))
+    }
+}
+
+struct FakePrepared {
+    per_call: usize,
+    is_everyone: bool,
+}
+
+impl Prepared for FakePrepared {
+    fn warnings(&self) -> &[Warning] {
+        &[]
+    }
+
+    fn audience(&self) -> Audience {
+        if self.is_everyone {
+            Audience::Everyone
+        } else {
+            Audience::To
+        }
+    }
+
+    fn chunking(&self) -> Chunking {
+        Chunking {
+            recipients_per_call: self.per_call,
+            cost: MessageCost::PerRecipient,
+        }
+    }
+
+    fn check_recipient(&self, id: &str) -> Result<(), Failure> {
+        if id.starts_with('!') {
+            Err(Failure::gateway(FailureKind::InvalidRecipient))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn encode(&self, call: &Call<'_>) -> WireRequest {
+        let ids: Vec<_> = call.recipients.iter().collect();
+        WireRequest::post_json("/send", ids.join(","), Duration::from_secs(10))
+    }
+
+    fn decode(&self, call: &Call<'_>, response: &WireResponse) -> Result<Answer, DecodeError> {
+        let count = call.recipients.len();
+        let refused = |kind, repeat| Verdict::Refused {
+            failure: Failure::provider(kind),
+            repeat,
+            retry_after: None,
+        };
+        let verdict = match &*response.body {
+            b"ok" => Verdict::Answered(Outcomes::same(accepted(), count)),
+            b"listed" => Verdict::Listed(vec![("x".into(), accepted()), ("y".into(), accepted())]),
+            b"throttled" => refused(FailureKind::RateLimited, Repeat::Safe),
+            b"expired" => refused(FailureKind::Authentication, Repeat::WithNewToken),
+            b"forbidden" => refused(FailureKind::Permission, Repeat::EndsRoute),
+            b"short" => Verdict::Answered(Outcomes::same(accepted(), count + 1)),
+            b"panic" => panic!("planted"),
+            _ => return Err(DecodeError::NotDocumented),
+        };
+        Ok(verdict.into())
+    }
+}
+
+fn accepted() -> Outcome {
+    let evidence = Evidence::Explicit;
+    Outcome::Accepted(Acceptance {
+        evidence,
+        message_id: None,
+        provider_fields: None,
+    })
+}
+
+struct Unsigned;
+
+impl Sign for Unsigned {
+    fn sign(&self, _: &Attempt<'_>, _: &mut WireRequest) -> Result<(), AuthError> {
+        Ok(())
+    }
+}
+
+/// Grants tokens that live `lifetime`; the request for one has the body `grant`.
+pub(super) struct Grant {
+    pub(super) lifetime: Duration,
+}
+
+impl TokenGrant for Grant {
+    fn fixed(&self) -> Option<Token> {
+        None
+    }
+
+    fn encode_grant(&self, _: u64) -> Result<WireRequest, AuthError> {
+        Ok(WireRequest::post_json("/token", "grant", Duration::from_secs(10)))
+    }
+
+    fn decode_grant(&self, response: &WireResponse, now: SystemTime) -> Result<Token, AuthError> {
+        let text = std::str::from_utf8(&response.body).unwrap();
+        if text == "denied" {
+            let failure = Box::new(Failure::provider(FailureKind::Authentication));
+            return Err(AuthError::Refused { failure });
+        }
+        let refresh_at = Some(now + self.lifetime.mul_f64(0.9));
+        Ok(Token {
+            value: Secret::new(text),
+            issued_at: now,
+            lifetime: Some(self.lifetime),
+            refresh_at,
+        })
+    }
+
+    fn attach(&self, _: &Attempt<'_>, token: &Token, request: &mut WireRequest) -> Result<(), AuthError> {
+        let is_set = request.set_secret_header("token".parse().unwrap(), token.value.expose());
+        if is_set {
+            Ok(())
+        } else {
+            Err(AuthError::Unusable("token"))
+        }
+    }
+}
