@@ -38,12 +38,21 @@ fn defaults(provider: &Provider) -> Table {
 pub(super) fn read(fields: &mut Fields<'_>, providers: &[Provider]) -> Vec<(ChannelName, Channel)> {
     let channels = fields.object("channels", |channels| {
         let names: Vec<_> = channels.names().map(str::to_owned).collect();
-        Some(names.iter().filter_map(|name| read_named(channels, name, providers)).collect())
+        Some(
+            names
+                .iter()
+                .filter_map(|name| read_named(channels, name, providers))
+                .collect(),
+        )
     });
     channels.unwrap_or_default()
 }
 
-fn read_named(channels: &mut Fields<'_>, name: &str, providers: &[Provider]) -> Option<(ChannelName, Channel)> {
+fn read_named(
+    channels: &mut Fields<'_>,
+    name: &str,
+    providers: &[Provider],
+) -> Option<(ChannelName, Channel)> {
     let parsed = ChannelName::parse(name);
     if parsed.is_none() {
         let detail = "a channel's name has 1 to 64 characters of a-z, 0-9 and -";
@@ -54,7 +63,10 @@ fn read_named(channels: &mut Fields<'_>, name: &str, providers: &[Provider]) -> 
 }
 
 fn read_channel(fields: &mut Fields<'_>, providers: &[Provider]) -> Option<Channel> {
-    let known: Vec<_> = providers.iter().map(|provider| (provider.name, provider)).collect();
+    let known: Vec<_> = providers
+        .iter()
+        .map(|provider| (provider.name, provider))
+        .collect();
     if !fields.has("provider") {
         let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
         let detail = format!("`provider` is required: one of {}", names.join(", "));
@@ -106,7 +118,8 @@ fn ignore_rest(fields: &mut Fields<'_>) {
 /// # Errors
 /// Every fault, by the key inside the channel.
 pub fn build_channel(provider: &Provider, base_url: &str, keys: &str) -> Result<Channel, LoadError> {
-    let given = tree::parse(keys).map_err(|detail| LoadError::from(SettingFault::new(provider.name, detail)))?;
+    let given =
+        tree::parse(keys).map_err(|detail| LoadError::from(SettingFault::new(provider.name, detail)))?;
     let base_url = Table::from([("base_url".to_owned(), Value::from(base_url))]);
     let json = tree::to_json(tree::merge([defaults(provider), given, base_url]));
     let mut fields = Fields::parse(&json, "", Numbers::OrText)

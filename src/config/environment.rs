@@ -72,8 +72,9 @@ fn insert(table: &mut Table, parts: &[String], value: String) -> bool {
     let inner = table
         .entry(first.clone())
         .or_insert_with(|| Value::from(Map::<String, Value>::new()));
-    match &mut inner.kind {
-        ::config::ValueKind::Table(inner) => insert(inner, rest, value),
-        _ => false,
+    if let ::config::ValueKind::Table(inner) = &mut inner.kind {
+        insert(inner, rest, value)
+    } else {
+        false
     }
 }

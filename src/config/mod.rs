@@ -51,6 +51,17 @@ pub struct Settings {
     pub log: telemetry::Settings,
     /// Section `[channels]`, by name; empty if none is configured.
     pub channels: Vec<(ChannelName, Channel)>,
+    /// Whether the built-in stand-ins serve in place of `channels`; the command line decides, no key.
+    pub sandbox: Sandbox,
+}
+
+/// When the built-in stand-ins are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// If no channel is configured.
+    WithoutChannels,
+    /// Asked for aloud: always, and no configured channel is used.
+    Only,
 }
 
 /// The process's environment: the only place that reads it.
@@ -140,6 +151,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             transport: transport?,
             log: log?,
             channels,
+            sandbox: Sandbox::WithoutChannels,
         })
     })();
     match settings {
@@ -161,7 +173,8 @@ impl Settings {
             .iter()
             .filter(|(_, channel)| channels::is_readable_on_the_way(&channel.settings.base_url))
             .map(|(name, _)| {
-                let detail = "is plain http to another machine: messages and credentials can be read on the way";
+                let detail =
+                    "is plain http to another machine: messages and credentials can be read on the way";
                 SettingFault::new(format_args!("channels.{name}.base_url"), detail)
             })
             .collect()

@@ -32,9 +32,10 @@ fn resolve_inside(table: &mut Table, prefix: &str, faults: &mut Vec<SettingFault
         let Some(base) = name.strip_suffix(SUFFIX).filter(|base| !base.is_empty()) else {
             continue;
         };
-        let contents = match &value.kind {
-            ValueKind::String(path) => contents(path),
-            _ => Err("must be the path of a file".to_owned()),
+        let contents = if let ValueKind::String(path) = &value.kind {
+            contents(path)
+        } else {
+            Err("must be the path of a file".to_owned())
         };
         table.remove(&name);
         let is_given_twice = table.contains_key(base);
@@ -58,7 +59,9 @@ fn contents(path: &str) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("the file cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(cannot)?;
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST_BYTES) {
         return Err(format!("the file has more than {MOST_BYTES} bytes"));
     }
