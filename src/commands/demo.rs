@@ -122,24 +122,25 @@ fn print(
         writeln!(output, "  {report}")?;
         return Ok(());
     };
-    writeln!(
-        output,
-        "  {:<20} {:<10} {:<18} {:<14} {}",
-        "recipient", "status", "why", "provider code", "evidence"
-    )?;
+    let heading = ["recipient", "status", "why", "provider code", "evidence"];
+    write_row(output, heading)?;
     for result in results {
         let error = result.get("error").unwrap_or(&Value::Null);
-        writeln!(
-            output,
-            "  {:<20} {:<10} {:<18} {:<14} {}",
+        let row = [
             text(result, "recipient"),
             text(result, "status"),
             text(error, "code"),
             text(error, "provider_code"),
             text(result, "evidence"),
-        )?;
+        ];
+        write_row(output, row)?;
     }
     Ok(())
+}
+
+fn write_row(output: &mut dyn Write, row: [&str; 5]) -> std::io::Result<()> {
+    let [recipient, status, why, code, evidence] = row;
+    writeln!(output, "  {recipient:<20} {status:<10} {why:<18} {code:<14} {evidence}")
 }
 
 /// The text of a field; `-` if it has none.

@@ -44,7 +44,7 @@ pub struct Settings {
     /// Section `[delivery]`.
     pub delivery: dispatch::settings::Settings,
     /// Sections `[limits]` and `[batches]`.
-    pub api: api::Settings,
+    pub api: api::settings::Settings,
     /// Section `[transport]`.
     pub transport: transport::Settings,
     /// Section `[log]`.
@@ -144,7 +144,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let shutdown = fields.object("shutdown", ShutdownSettings::read);
     let store = fields.object("store", store::settings::Settings::read);
     let delivery = fields.object("delivery", dispatch::settings::Settings::read);
-    let api = api::Settings::read(&mut fields);
+    let api = api::settings::Settings::read(&mut fields);
     let transport = fields.object("transport", transport::Settings::read);
     let log = fields.object("log", telemetry::Settings::read);
     let channels = channels::read(&mut fields, providers);
