@@ -2,10 +2,6 @@
 
 # The builder and the final image are both Debian 12, so that the binary finds the glibc it was linked for.
 FROM rust:1.95-bookworm AS builder
-# cmake and a C compiler build the cryptography of the TLS library.
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake clang \
-    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 # The image's own toolchain is the pinned one; the components that the pin asks for are not needed here.
 ENV RUSTUP_TOOLCHAIN=1.95.0
