@@ -1,0 +1,140 @@
+//! A whole gateway on a free port, and a client for it.
+
+use std::time::Duration;
+
+use config::{Config, File, FileFormat};
+use imcast::adapter::channel::{Channel, CommonSettings};
+use imcast::adapter::fields::{Fields, Numbers};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+/// What every test's gateway has: short waits, and nothing of the machine it runs on.
+const BASE: &str = "
+[server]
+listen = '127.0.0.1:0'
+[store]
+url = 'memory:'
+[delivery]
+backoff_base_ms = 1
+throttled_backoff_base_ms = 1
+token_wait_ms = 1
+";
+
+/// No test waits longer than this for an answer of the gateway.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running gateway; dropping it ends it.
+pub(crate) struct TestGateway {
+    base_url: String,
+    client: reqwest::Client,
+}
+
+/// An answer of the gateway.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl TestGateway {
+    /// Starts a gateway with this configuration over [`BASE`].
+    pub(crate) async fn start(toml: &str) -> Self {
+        let _settings = merge(&[BASE, toml]);
+        panic!("not wired")
+    }
+
+    /// Sends a batch and waits for its end.
+    pub(crate) async fn send(&self, batch: &Value) -> Answer {
+        self.post("/v1/batches", &batch.to_string(), &[("prefer", "wait=25")])
+            .await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut all = http::HeaderMap::new();
+        for (name, value) in [("content-type", "application/json")].iter().chain(headers) {
+            all.insert(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
+        }
+        let request = self.client.post(format!("{}{path}", self.base_url));
+        answer(request.headers(all).body(body.to_owned())).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.get(format!("{}{path}", self.base_url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request).await
+    }
+
+    /// A bare connection, for callers that misbehave.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.base_url.trim_start_matches("http://"))
+            .await
+            .unwrap()
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.timeout(PATIENCE).send().await.unwrap();
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await.unwrap(),
+    }
+}
+
+fn client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+    builder
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
+
+/// Layers of TOML, later ones on top.
+fn merge(layers: &[&str]) -> Value {
+    let mut builder = Config::builder();
+    for layer in layers {
+        builder = builder.add_source(File::from_str(layer, FileFormat::Toml));
+    }
+    builder.build().unwrap().try_deserialize().unwrap()
+}
+
+/// A channel as the gateway assembles it, for tests that ask an adapter itself.
+pub(crate) fn build_channel(provider: &str, base_url: &str, settings: &str) -> Channel {
+    let provider = imcast::providers::find(provider).unwrap();
+    let base_url = format!("base_url = '{base_url}'");
+    let merged = merge(&[provider.defaults, settings, &base_url]).to_string();
+    let mut fields = Fields::parse(&merged, "", Numbers::OrText).unwrap();
+    let common = CommonSettings::read(&mut fields, provider.most_recipients_per_call);
+    let built = common.and_then(|common| {
+        let (adapter, auth) = (provider.build)(&common, &mut fields)?;
+        Some(Channel {
+            provider: provider.name,
+            settings: common,
+            adapter,
+            auth,
+        })
+    });
+    let faults = fields.finish();
+    assert!(faults.is_empty(), "{}: {faults:?}", provider.name);
+    built.unwrap()
+}
