@@ -100,7 +100,7 @@ async fn a_refused_request_makes_no_call() {
         (422, "invalid_request", changed("to", json!([]))),
         (422, "invalid_request", changed("to", json!(["a", null]))),
         (422, "invalid_request", changed("to", json!(["a", 1.5]))),
-        (422, "invalid_request", changed("to", json!(["a"; 11]))),
+        (422, "invalid_request", changed("to", json!(vec!["a"; 11]))),
         (
             422,
             "invalid_request",
