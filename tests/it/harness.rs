@@ -50,7 +50,10 @@ impl Answer {
 impl TestGateway {
     /// Starts a gateway with this configuration over [`BASE`].
     pub(crate) async fn start(toml: &str) -> Self {
-        let _settings = merge(&[BASE, toml]);
+        let mut text = String::new();
+        to_toml(merge(&[BASE, toml]).as_object().unwrap(), "", &mut text);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
         panic!("not wired")
     }
 
@@ -116,6 +119,24 @@ fn merge(layers: &[&str]) -> Value {
         builder = builder.add_source(File::from_str(layer, FileFormat::Toml));
     }
     builder.build().unwrap().try_deserialize().unwrap()
+}
+
+/// A tree of settings as the text of a configuration file; scalars and arrays of them are the same in JSON.
+fn to_toml(table: &serde_json::Map<String, Value>, path: &str, out: &mut String) {
+    for (key, value) in table.iter().filter(|(_, value)| !value.is_object()) {
+        out.push_str(&format!("{key} = {value}\n"));
+    }
+    for (key, value) in table {
+        if let Value::Object(inner) = value {
+            let path = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
+            out.push_str(&format!("[{path}]\n"));
+            to_toml(inner, &path, out);
+        }
+    }
 }
 
 /// A channel as the gateway assembles it, for tests that ask an adapter itself.

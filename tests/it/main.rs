@@ -12,4 +12,5 @@ mod fake_provider;
 mod fixtures;
 mod harness;
 mod promises;
+mod sandbox;
 mod signatures;
