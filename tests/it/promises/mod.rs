@@ -72,7 +72,7 @@ pub(super) fn losses() -> Vec<(&'static str, Reply)> {
         ("connection_reset", Reply::Cut(page(200, "{}"), 10)),
         (
             "unreadable_answer",
-            Reply::Cut(page(200, "{\"code\":200,\"errCode\":0}"), 90),
+            Reply::Cut(page(200, "{\"code\":200,\"errCode\":0}"), 75),
         ),
         ("http_502", Reply::Respond(page(502, "<html>Bad Gateway</html>"))),
         ("http_503", Reply::Respond(page(503, "<html>Away</html>"))),
