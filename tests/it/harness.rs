@@ -1,10 +1,13 @@
 //! A whole gateway on a free port, and a client for it.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use config::{Config, File, FileFormat};
-use imcast::adapter::channel::{Channel, CommonSettings};
-use imcast::adapter::fields::{Fields, Numbers};
+use imcast::adapter::channel::Channel;
+use imcast::app::App;
+use imcast::dispatch::clock::{Clock, Randomness};
+use imcast::providers::REGISTRY;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -18,6 +21,9 @@ url = 'memory:'
 backoff_base_ms = 1
 throttled_backoff_base_ms = 1
 token_wait_ms = 1
+[shutdown]
+drain_delay_seconds = 0
+grace_seconds = 10
 ";
 
 /// No test waits longer than this for an answer of the gateway.
@@ -25,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running gateway; dropping it ends it.
 pub(crate) struct TestGateway {
+    app: Mutex<Option<App>>,
     base_url: String,
     client: reqwest::Client,
 }
@@ -54,7 +61,20 @@ impl TestGateway {
         to_toml(merge(&[BASE, toml]).as_object().unwrap(), "", &mut text);
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        panic!("not wired")
+        let settings = imcast::config::load(Some(file.path()), [], REGISTRY)
+            .unwrap_or_else(|error| panic!("{toml}: {error:?}"));
+        let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await.unwrap();
+        Self {
+            base_url: format!("http://{}", app.local_addr()),
+            client: client(),
+            app: Mutex::new(Some(app)),
+        }
+    }
+
+    /// Ends it in order, once; requests that are open get their answers.
+    pub(crate) async fn leave(&self) {
+        let app = self.app.lock().unwrap().take();
+        app.unwrap().shutdown().await;
     }
 
     /// Sends a batch and waits for its end.
@@ -142,20 +162,6 @@ fn to_toml(table: &serde_json::Map<String, Value>, path: &str, out: &mut String)
 /// A channel as the gateway assembles it, for tests that ask an adapter itself.
 pub(crate) fn build_channel(provider: &str, base_url: &str, settings: &str) -> Channel {
     let provider = imcast::providers::find(provider).unwrap();
-    let base_url = format!("base_url = '{base_url}'");
-    let merged = merge(&[provider.defaults, settings, &base_url]).to_string();
-    let mut fields = Fields::parse(&merged, "", Numbers::OrText).unwrap();
-    let common = CommonSettings::read(&mut fields, provider.most_recipients_per_call);
-    let built = common.and_then(|common| {
-        let (adapter, auth) = (provider.build)(&common, &mut fields)?;
-        Some(Channel {
-            provider: provider.name,
-            settings: common,
-            adapter,
-            auth,
-        })
-    });
-    let faults = fields.finish();
-    assert!(faults.is_empty(), "{}: {faults:?}", provider.name);
-    built.unwrap()
+    imcast::config::build_channel(provider, base_url, settings)
+        .unwrap_or_else(|error| panic!("{}: {error:?}", provider.name))
 }

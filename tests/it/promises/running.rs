@@ -108,3 +108,26 @@ async fn a_batch_can_be_followed_to_its_end() {
     assert_eq!(report["outcome"], "all_accepted");
     assert_eq!(statuses(&ended), ["accepted"; 2]);
 }
+
+#[tokio::test]
+async fn calls_in_flight_are_finished_and_the_rest_never_starts_when_the_gateway_leaves() {
+    let account = Account::of("tencent_tim");
+    let release = CancellationToken::new();
+    let success = json!({"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0, "MsgKey": "k"});
+    let held = Reply::After(release.clone(), Box::new(Reply::Respond(Response::json(200, &success))));
+    let fake = provider(account, queue([held], Extra::Fail)).await;
+    let one_by_one = "recipients_per_call = 1\nmax_in_flight = 1";
+    let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, one_by_one)).await;
+    let body = account.send(CHANNEL).to_string();
+    let waiting = gateway.post("/v1/batches", &body, &[("prefer", "wait=25")]);
+    let leaving = async {
+        fake.arrived(1).await;
+        tokio::join!(gateway.leave(), async { release.cancel() })
+    };
+    let (answer, _) = tokio::join!(waiting, leaving);
+    let report = answer.json();
+    assert_eq!(statuses(&answer), ["accepted", "failed"], "{}", answer.text);
+    assert_eq!(report["results"][1]["error"]["code"], "shutdown");
+    assert_eq!(report["results"][1]["attempts"], 0);
+    assert_eq!(fake.ledger().len(), 1);
+}
