@@ -63,7 +63,9 @@ impl TestGateway {
         std::fs::write(file.path(), text).unwrap();
         let settings = imcast::config::load(Some(file.path()), [], REGISTRY)
             .unwrap_or_else(|error| panic!("{toml}: {error:?}"));
-        let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await.unwrap();
+        let app = App::start(settings, Clock::system(), Randomness::from_entropy())
+            .await
+            .unwrap();
         Self {
             base_url: format!("http://{}", app.local_addr()),
             client: client(),

@@ -114,7 +114,10 @@ async fn calls_in_flight_are_finished_and_the_rest_never_starts_when_the_gateway
     let account = Account::of("tencent_tim");
     let release = CancellationToken::new();
     let success = json!({"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0, "MsgKey": "k"});
-    let held = Reply::After(release.clone(), Box::new(Reply::Respond(Response::json(200, &success))));
+    let held = Reply::After(
+        release.clone(),
+        Box::new(Reply::Respond(Response::json(200, &success))),
+    );
     let fake = provider(account, queue([held], Extra::Fail)).await;
     let one_by_one = "recipients_per_call = 1\nmax_in_flight = 1";
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, one_by_one)).await;
@@ -122,7 +125,12 @@ async fn calls_in_flight_are_finished_and_the_rest_never_starts_when_the_gateway
     let waiting = gateway.post("/v1/batches", &body, &[("prefer", "wait=25")]);
     let leaving = async {
         fake.arrived(1).await;
-        tokio::join!(gateway.leave(), async { release.cancel() })
+        // Once no connection is taken any more, nothing new may start either.
+        let closed = async {
+            while gateway.is_listening().await {}
+            release.cancel();
+        };
+        tokio::join!(gateway.leave(), closed)
     };
     let (answer, _) = tokio::join!(waiting, leaving);
     let report = answer.json();
