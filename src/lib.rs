@@ -1,6 +1,7 @@
 //! imcast: one HTTP gateway in front of many instant-messaging providers.
 
 pub mod adapter;
+pub mod api;
 pub mod dispatch;
 pub mod domain;
 pub mod providers;

@@ -152,6 +152,19 @@ impl Positions {
         }
     }
 
+    /// How many of these lie before `position`.
+    #[must_use]
+    pub fn lower_bound(&self, position: u32) -> usize {
+        match self {
+            Self::Range(range) => {
+                widen(position.clamp(range.start, range.end.max(range.start)) - range.start)
+            }
+            Self::Picked(all, range) => all
+                .get(range.clone())
+                .map_or(0, |picked| picked.partition_point(|known| *known < position)),
+        }
+    }
+
     /// Cuts these into runs of at most `size` positions, in order.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = Self> + '_ {
         let size = size.max(1);
@@ -225,6 +238,16 @@ mod tests {
         assert_eq!(list.reference(0), None);
         assert_eq!(list.reference(1).map(|reference| &**reference), Some("user-2"));
         assert_eq!(list.id(9), "");
+    }
+
+    #[test]
+    fn counts_the_positions_before_another() {
+        let counted = |positions: Positions| [0, 2, 3, 4, 9].map(|position| positions.lower_bound(position));
+        assert_eq!(counted(Positions::Range(2..4)), [0, 0, 1, 2, 2]);
+        assert_eq!(
+            counted(Positions::Picked([0, 2, 3, 7].into(), 1..4)),
+            [0, 0, 1, 2, 3]
+        );
     }
 
     #[test]

@@ -154,13 +154,13 @@ pub struct Decided<'a> {
 impl RouteReport {
     /// Every recipient exactly once, in the caller's order.
     pub fn lines(&self) -> impl Iterator<Item = ResultLine<'_>> + '_ {
-        let mut cursors = Cursors {
-            route: self,
-            group: 0,
-            offset: 0,
-            unsent_offset: 0,
-        };
-        (0..narrow(self.recipients.len())).map(move |position| ResultLine {
+        self.lines_from(0)
+    }
+
+    /// The same from the recipient at `start` on; what lies before is skipped without being looked at.
+    pub fn lines_from(&self, start: u32) -> impl Iterator<Item = ResultLine<'_>> + '_ {
+        let mut cursors = Cursors::at(self, start);
+        (start..narrow(self.recipients.len())).map(move |position| ResultLine {
             position,
             decided: cursors.decide(position),
         })
@@ -188,6 +188,19 @@ struct Cursors<'a> {
 }
 
 impl<'a> Cursors<'a> {
+    fn at(route: &'a RouteReport, start: u32) -> Self {
+        let offset = |settled: &Settled| settled.positions.lower_bound(start);
+        let group = route
+            .settled
+            .partition_point(|settled| offset(settled) == settled.positions.len());
+        Self {
+            route,
+            group,
+            offset: route.settled.get(group).map_or(0, offset),
+            unsent_offset: route.unsent.as_ref().map_or(0, offset),
+        }
+    }
+
     fn decide(&mut self, position: u32) -> Option<Decided<'a>> {
         if let Some(unsent) = &self.route.unsent
             && unsent.positions.get(self.unsent_offset) == Some(position)

@@ -1,0 +1,164 @@
+//! Reads request bodies within their limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::api::problem::{Problem, ProblemCode};
+use crate::api::settings::Limits;
+
+/// Most time between two pieces of a body; a caller that is slower holds memory for nothing.
+const MOST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How soon to come back when bodies take up all the memory that they may, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// Reads bodies; one permit is one byte in memory.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    most_bytes: usize,
+    room: Arc<Semaphore>,
+}
+
+/// A body in memory, which counts as held until this is dropped.
+#[derive(Debug)]
+pub struct HeldBody {
+    bytes: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What a body holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON value.
+    Json,
+    /// One JSON value a line.
+    JsonLines,
+}
+
+impl HeldBody {
+    /// The body as text.
+    ///
+    /// # Errors
+    /// A [`Problem`] if it is not UTF-8, which JSON always is.
+    pub fn text(&self) -> Result<&str, Problem> {
+        std::str::from_utf8(&self.bytes)
+            .map_err(|error| Problem::new(ProblemCode::InvalidJson, format!("not UTF-8: {error}")))
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// The format that the headers promise.
+///
+/// # Errors
+/// A [`Problem`] that says what to send instead.
+pub fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &http::HeaderValue| value.to_str().ok())
+    };
+    if text(CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        let detail = "send the body without `content-encoding`";
+        return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
+    }
+    let given = text(CONTENT_TYPE).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        Ok(Format::Json)
+    } else if essence.eq_ignore_ascii_case("application/x-ndjson") {
+        Ok(Format::JsonLines)
+    } else {
+        let detail = "send `content-type: application/json` (with curl: `curl --json`), \
+                      or application/x-ndjson for a stream of recipients";
+        Err(Problem::new(ProblemCode::UnsupportedMediaType, detail))
+    }
+}
+
+impl Bodies {
+    /// Holds at most what `limits` allow.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        let room = limits.held_body_bytes.min(Semaphore::MAX_PERMITS);
+        Self {
+            most_bytes: limits.body_bytes,
+            room: Arc::new(Semaphore::new(room)),
+        }
+    }
+
+    /// Reads a body; one whose announced length is too long is not even started.
+    ///
+    /// # Errors
+    /// A [`Problem`] if it is too long, too slow or broken off, or if there is no room for it now.
+    pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<HeldBody, Problem> {
+        let announced = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+            .or_else(|| body.size_hint().exact());
+        let expected = match announced.map(usize::try_from) {
+            None => 0,
+            Some(Ok(length)) if length <= self.most_bytes => length,
+            Some(Ok(_) | Err(_)) => return Err(self.too_long()),
+        };
+        let mut permit = self.take(expected)?;
+        let mut bytes = Vec::with_capacity(expected);
+        loop {
+            let frame = match tokio::time::timeout(MOST_PAUSE, body.frame()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(_))) => {
+                    return Err(Problem::new(ProblemCode::InvalidJson, "the body broke off"));
+                }
+                Err(_) => {
+                    let detail = format!("nothing came for {} seconds", MOST_PAUSE.as_secs());
+                    return Err(Problem::new(ProblemCode::Timeout, detail));
+                }
+            };
+            let Some(piece) = frame.data_ref() else { continue };
+            let length = bytes.len() + piece.len();
+            if length > self.most_bytes {
+                return Err(self.too_long());
+            }
+            let missing = length.saturating_sub(permit.num_permits());
+            if missing > 0 {
+                permit.merge(self.take(missing)?);
+            }
+            bytes.extend_from_slice(piece);
+        }
+        Ok(HeldBody {
+            bytes,
+            _permit: permit,
+        })
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        u32::try_from(bytes)
+            .ok()
+            .and_then(|count| Arc::clone(&self.room).try_acquire_many_owned(count).ok())
+            .ok_or_else(|| {
+                Problem::new(ProblemCode::Overloaded, "too many request bodies at once")
+                    .with_retry_after(RETRY_AFTER_SECONDS)
+            })
+    }
+
+    fn too_long(&self) -> Problem {
+        let detail = format!("the body may have at most {} bytes", self.most_bytes);
+        Problem::new(ProblemCode::TooLarge, detail)
+    }
+}

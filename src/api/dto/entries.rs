@@ -1,0 +1,181 @@
+//! Reads the entries of `to` straight into a packed list.
+//!
+//! A plain string costs a copy of its bytes and nothing else. A bad entry is recorded and the reading goes on.
+
+use std::cell::Cell;
+
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::adapter::fields::{Fields, Numbers, read_id};
+use crate::api::dto::source::{Shape, visit_other_shapes};
+use crate::domain::fault::{Fault, FaultCode};
+use crate::domain::recipients::RecipientList;
+
+/// Most characters of a recipient's `ref`.
+const MOST_REFERENCE_CHARACTERS: usize = 128;
+
+/// Most faults of recipients that one answer lists.
+pub const MOST_RECIPIENT_FAULTS: usize = 100;
+
+/// What one request may still bring, counted over all its routes.
+#[derive(Debug)]
+pub struct Allowance {
+    recipients: Cell<usize>,
+    faults: Cell<usize>,
+    is_exceeded: Cell<bool>,
+}
+
+impl Allowance {
+    /// At most `recipients` recipients.
+    #[must_use]
+    pub const fn new(recipients: usize) -> Self {
+        Self {
+            recipients: Cell::new(recipients),
+            faults: Cell::new(MOST_RECIPIENT_FAULTS),
+            is_exceeded: Cell::new(false),
+        }
+    }
+
+    /// Whether there were more recipients than allowed.
+    #[must_use]
+    pub const fn is_exceeded(&self) -> bool {
+        self.is_exceeded.get()
+    }
+
+    fn take_recipient(&self) -> bool {
+        let left = self.recipients.get().checked_sub(1);
+        left.map_or_else(|| self.is_exceeded.set(true), |left| self.recipients.set(left));
+        left.is_some()
+    }
+
+    fn take_fault(&self) -> bool {
+        let left = self.faults.get().checked_sub(1);
+        self.faults.set(left.unwrap_or_default());
+        left.is_some()
+    }
+}
+
+/// The recipients of one `to`, as far as they could be read.
+#[derive(Debug)]
+pub struct Entries<'b> {
+    list: RecipientList,
+    faults: Vec<Fault>,
+    next_index: usize,
+    allowance: &'b Allowance,
+}
+
+impl<'b> Entries<'b> {
+    /// None so far.
+    #[must_use]
+    pub fn new(allowance: &'b Allowance) -> Self {
+        Self {
+            list: RecipientList::default(),
+            faults: Vec::new(),
+            next_index: 0,
+            allowance,
+        }
+    }
+
+    /// The list, and what was wrong with single entries; pointers are relative to `to` (`/3/ref`).
+    #[must_use]
+    pub fn into_parts(self) -> (RecipientList, Vec<Fault>) {
+        (self.list, self.faults)
+    }
+
+    /// Reads one entry: a valid JSON value without white space around it.
+    pub fn read(&mut self, token: &str) {
+        let index = self.next_index;
+        self.next_index += 1;
+        if !self.allowance.take_recipient() {
+            return;
+        }
+        match token.as_bytes().first() {
+            Some(b'"') => self.read_text(index, token),
+            Some(b'{') => self.read_object(index, token),
+            _ => match read_id(token) {
+                Some(digits) => self.list.push(&digits),
+                None => self.fault(Fault::new(
+                    format!("/{index}"),
+                    FaultCode::WrongType,
+                    "must be a string, a whole number or an object with `id`",
+                )),
+            },
+        }
+    }
+
+    fn read_text(&mut self, index: usize, token: &str) {
+        let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
+        if !inner.as_bytes().contains(&b'\\') {
+            self.list.push(inner);
+            return;
+        }
+        match serde_json::from_str::<String>(token) {
+            Ok(text) => self.list.push(&text),
+            Err(_) => self.fault(Fault::new(
+                format!("/{index}"),
+                FaultCode::WrongType,
+                "holds a text that is not valid Unicode",
+            )),
+        }
+    }
+
+    fn read_object(&mut self, index: usize, token: &str) {
+        let mut fields = match Fields::parse(token, format!("/{index}"), Numbers::Strict) {
+            Ok(fields) => fields,
+            Err(fault) => return self.fault(fault),
+        };
+        if !fields.has("id") {
+            fields.fault_at("id", FaultCode::Required, "`id` is required");
+        }
+        let id = fields.id("id");
+        let reference = fields.text("ref");
+        if reference
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > MOST_REFERENCE_CHARACTERS)
+        {
+            let detail = format!("has more than {MOST_REFERENCE_CHARACTERS} characters");
+            fields.fault_at("ref", FaultCode::TooLarge, detail);
+        }
+        for fault in fields.finish() {
+            self.fault(fault);
+        }
+        match (id, reference) {
+            (Some(id), Some(reference)) => self.list.push_with_reference(&id, reference),
+            (Some(id), None) => self.list.push(&id),
+            (None, _) => {}
+        }
+    }
+
+    /// Records a fault, of which one request lists only the first few; one is enough to refuse it.
+    pub fn fault(&mut self, fault: Fault) {
+        if self.allowance.take_fault() {
+            self.faults.push(fault);
+        }
+    }
+}
+
+/// Reads the value of `to`.
+pub struct EntriesSeed<'b>(pub &'b Allowance);
+
+impl<'de, 'b> DeserializeSeed<'de> for EntriesSeed<'b> {
+    type Value = Shape<Entries<'b>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, 'b> Visitor<'de> for EntriesSeed<'b> {
+    type Value = Shape<Entries<'b>>;
+
+    visit_other_shapes!(map);
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Entries::new(self.0);
+        while let Some(entry) = sequence.next_element::<&'de RawValue>()? {
+            entries.read(entry.get());
+        }
+        Ok(Shape::Right(entries))
+    }
+}

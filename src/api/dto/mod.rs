@@ -1,0 +1,10 @@
+//! From the bytes of a request to a [`Batch`](crate::domain::batch::Batch), with every fault at once.
+
+pub mod entries;
+pub mod message;
+pub mod options;
+pub mod request;
+pub mod source;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! Our HTTP: the only place that knows it.
+//!
+//! Takes requests apart, hands batches to the dispatcher and writes reports. Knows no provider. Once the
+//! dispatcher has a batch, every answer about it is a 2xx.
+
+pub mod accept;
+pub mod answer;
+pub mod body;
+pub mod channels;
+pub mod dto;
+pub mod page_token;
+pub mod plan_batch;
+pub mod prefer;
+pub mod probes;
+pub mod problem;
+pub mod read_batch;
+pub mod read_results;
+pub mod report;
+pub mod request_id;
+pub mod router;
+pub mod send;
+pub mod settings;
+
+use std::sync::Arc;
+
+use crate::api::settings::Settings;
+use crate::dispatch::Dispatcher;
+
+/// What the API serves.
+pub struct Api {
+    /// Sends the batches.
+    pub dispatcher: Arc<Dispatcher>,
+    /// What is let in.
+    pub settings: Settings,
+}
+
+/// The whole API as one service.
+pub fn router(api: Arc<Api>) -> axum::Router {
+    router::build(api)
+}
+
+#[cfg(test)]
+mod tests;

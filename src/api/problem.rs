@@ -1,0 +1,251 @@
+//! Refusals, as RFC 9457 problem details: the only place that knows status codes of errors.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+
+use crate::adapter::wire::push_json_string;
+use crate::domain::fault::Fault;
+
+/// A refusal.
+///
+/// It travels in the extensions of an empty response; the outermost layer writes the body, because only that
+/// layer knows the request's id.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: ProblemCode,
+    detail: String,
+    errors: Arc<[Fault]>,
+    retry_after_seconds: Option<u64>,
+}
+
+/// Kinds of refusals: a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemCode {
+    /// The body is no JSON.
+    InvalidJson,
+    /// A header cannot be used.
+    InvalidHeader,
+    /// The request breaks rules; `errors` names them.
+    InvalidRequest,
+    /// The body is too long.
+    TooLarge,
+    /// The body has another content type.
+    UnsupportedMediaType,
+    /// There is nothing at this path.
+    NotFound,
+    /// The path does not take this method.
+    MethodNotAllowed,
+    /// The body came too slowly.
+    Timeout,
+    /// Too much work at once.
+    Overloaded,
+    /// The process is about to end.
+    Draining,
+    /// Recorded batches cannot be read.
+    StoreUnavailable,
+    /// A fault of imcast.
+    Internal,
+}
+
+impl ProblemCode {
+    /// The `code` in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.facts().0
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.facts().1
+    }
+
+    const fn facts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidJson => (
+                "invalid_json",
+                StatusCode::BAD_REQUEST,
+                "The body is not valid JSON.",
+            ),
+            Self::InvalidHeader => (
+                "invalid_header",
+                StatusCode::BAD_REQUEST,
+                "A header cannot be used.",
+            ),
+            Self::InvalidRequest => (
+                "invalid_request",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The request breaks a rule.",
+            ),
+            Self::TooLarge => (
+                "too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too long.",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The content type is not supported.",
+            ),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found."),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The method is not allowed here.",
+            ),
+            Self::Timeout => (
+                "timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The body came too slowly.",
+            ),
+            Self::Overloaded => (
+                "overloaded",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too much work at once.",
+            ),
+            Self::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
+            Self::StoreUnavailable => (
+                "store_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Recorded batches cannot be read.",
+            ),
+            Self::Internal => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "A fault of the gateway.",
+            ),
+        }
+    }
+}
+
+impl Problem {
+    /// A refusal with one sentence for a person.
+    #[must_use]
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Arc::default(),
+            retry_after_seconds: None,
+        }
+    }
+
+    /// A request that breaks rules; a fault that several routes share is listed once.
+    #[must_use]
+    pub fn faults(faults: impl IntoIterator<Item = Fault>) -> Self {
+        let mut errors: Vec<Fault> = Vec::new();
+        for fault in faults {
+            if !errors.contains(&fault) {
+                errors.push(fault);
+            }
+        }
+        let detail = match errors.as_slice() {
+            [only] if only.pointer.is_empty() => only.detail.clone(),
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            several => format!("{} faults; nothing was sent", several.len()),
+        };
+        Self {
+            errors: errors.into(),
+            ..Self::new(ProblemCode::InvalidRequest, detail)
+        }
+    }
+
+    /// Tells the caller when to come back.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// What kind of refusal it is.
+    #[must_use]
+    pub const fn code(&self) -> ProblemCode {
+        self.code
+    }
+
+    /// Writes the body; `instance` is the path of the request.
+    #[must_use]
+    pub fn to_json(&self, instance: &str, request_id: &str) -> Vec<u8> {
+        let (code, status, title) = self.code.facts();
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"{\"type\":");
+        push_json_string(&mut out, &format!("urn:imcast:problem:{code}"));
+        out.extend_from_slice(b",\"title\":");
+        push_json_string(&mut out, title);
+        out.extend_from_slice(format!(",\"status\":{}", status.as_u16()).as_bytes());
+        out.extend_from_slice(b",\"detail\":");
+        push_json_string(&mut out, &self.detail);
+        out.extend_from_slice(b",\"instance\":");
+        push_json_string(&mut out, instance);
+        out.extend_from_slice(b",\"code\":");
+        push_json_string(&mut out, code);
+        out.extend_from_slice(b",\"request_id\":");
+        push_json_string(&mut out, request_id);
+        if !self.errors.is_empty() {
+            out.extend_from_slice(b",\"errors\":");
+            for (index, fault) in self.errors.iter().enumerate() {
+                out.extend_from_slice(if index == 0 { b"[" } else { b"," });
+                out.extend_from_slice(b"{\"pointer\":");
+                push_json_string(&mut out, &fault.pointer);
+                out.extend_from_slice(b",\"code\":");
+                push_json_string(&mut out, fault.code.as_str());
+                out.extend_from_slice(b",\"detail\":");
+                push_json_string(&mut out, &fault.detail);
+                out.push(b'}');
+            }
+            out.push(b']');
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// The whole answer; headers that are already known, such as `Allow`, are kept.
+    #[must_use]
+    pub fn respond(&self, kept: &http::HeaderMap, instance: &str, request_id: &str) -> Response {
+        let mut response = Response::new(self.to_json(instance, request_id).into());
+        *response.status_mut() = self.code.status();
+        let headers = response.headers_mut();
+        for name in [ALLOW, RETRY_AFTER] {
+            if let Some(value) = kept.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fault::FaultCode;
+
+    #[test]
+    fn says_what_is_wrong_where() {
+        let fault = Fault::new("/to/3", FaultCode::WrongType, "must be a \"string\"");
+        let problem = Problem::faults([fault.clone(), fault]);
+        let json: serde_json::Value =
+            serde_json::from_slice(&problem.to_json("/v1/batches", "req_1")).unwrap();
+        let expected = serde_json::json!({
+            "type": "urn:imcast:problem:invalid_request", "title": "The request breaks a rule.",
+            "status": 422, "detail": "/to/3: must be a \"string\"", "instance": "/v1/batches",
+            "code": "invalid_request", "request_id": "req_1",
+            "errors": [{"pointer": "/to/3", "code": "wrong_type", "detail": "must be a \"string\""}]
+        });
+        assert_eq!(json, expected);
+    }
+}

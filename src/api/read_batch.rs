@@ -1,0 +1,72 @@
+//! `GET /v1/batches/{id}`: the report, live while the batch runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State as FromState};
+use axum::response::Response;
+use http::HeaderMap;
+
+use crate::api::answer;
+use crate::api::prefer::Preferences;
+use crate::api::problem::{Problem, ProblemCode};
+use crate::api::router::State;
+use crate::domain::id::BatchId;
+use crate::domain::report::Report;
+
+/// How soon to come back while the store is away, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// Answers with the report as it stands, at once unless the caller prefers to wait for the end.
+///
+/// # Errors
+/// A [`Problem`] if no such batch is known, or the store is away.
+pub async fn read_batch(
+    FromState(state): FromState<State>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = batch_id(path)?;
+    let preferences = Preferences::read(&headers);
+    let wait = preferences.wait(Duration::ZERO);
+    if !wait.is_zero()
+        && let Some(running) = state.api.dispatcher.running(id)
+    {
+        running.finished(wait).await;
+    }
+    let report = find(&state, id).await?;
+    Ok(answer::to_read(&report, &headers, &preferences))
+}
+
+/// The batch id in a path.
+///
+/// # Errors
+/// A [`Problem`]: what is no id names no batch.
+pub fn batch_id(path: Result<Path<String>, PathRejection>) -> Result<BatchId, Problem> {
+    path.ok()
+        .and_then(|Path(text)| BatchId::parse(&text))
+        .ok_or_else(unknown_batch)
+}
+
+/// The report of a batch.
+///
+/// # Errors
+/// A [`Problem`] if no such batch is known, or the store is away.
+pub async fn find(state: &State, id: BatchId) -> Result<Arc<Report>, Problem> {
+    match state.api.dispatcher.report(id).await {
+        Ok(found) => found.ok_or_else(unknown_batch),
+        Err(error) => {
+            tracing::error!(batch.id = %id, %error, "A recorded batch cannot be read.");
+            let detail = "recorded batches cannot be read now";
+            Err(Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(RETRY_AFTER_SECONDS))
+        }
+    }
+}
+
+fn unknown_batch() -> Problem {
+    Problem::new(
+        ProblemCode::NotFound,
+        "no batch of this id is known here, or no longer",
+    )
+}

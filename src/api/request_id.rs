@@ -1,0 +1,67 @@
+//! Gives every request an id, every refusal its body, and keeps the promise about handed-over batches.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{Request, State as FromState};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::api::answer;
+use crate::api::problem::Problem;
+use crate::api::router::State;
+use crate::domain::id::BatchId;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The batch that this request handed over, once it did.
+///
+/// Owned by the request: a handler sets it, the outermost layer reads it after the handler ended in any way.
+#[derive(Clone, Debug, Default)]
+pub struct HandedOver(Arc<OnceLock<BatchId>>);
+
+impl HandedOver {
+    /// From here on the answer is a 2xx.
+    pub fn set(&self, id: BatchId) {
+        // A request hands over at most one batch.
+        let _ = self.0.set(id);
+    }
+
+    fn get(&self) -> Option<BatchId> {
+        self.0.get().copied()
+    }
+}
+
+/// The outermost layer of the API.
+pub async fn identify(FromState(state): FromState<State>, mut request: Request, next: Next) -> Response {
+    let id = given(request.headers()).unwrap_or_else(|| {
+        let text = format!("req_{:016x}", state.api.dispatcher.draw());
+        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("req_0"))
+    });
+    let instance = request.uri().path().to_owned();
+    let handed_over = HandedOver::default();
+    request.extensions_mut().insert(handed_over.clone());
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let text = id.to_str().unwrap_or_default();
+        response = match handed_over.get() {
+            Some(batch_id) => answer::handed_over(batch_id),
+            None => problem.respond(response.headers(), &instance, text),
+        };
+        tracing::debug!(
+            request.id = text,
+            code = problem.code().as_str(),
+            "Request refused."
+        );
+    }
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    response
+}
+
+/// The caller's id, if it is one that can stand in logs and headers as it is.
+fn given(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(X_REQUEST_ID)?;
+    let is_sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:~+/=".contains(byte);
+    let bytes = value.as_bytes();
+    ((1..=128).contains(&bytes.len()) && bytes.iter().all(is_sane)).then(|| value.clone())
+}

@@ -1,0 +1,76 @@
+//! Every route on one page.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::api::body::Bodies;
+use crate::api::problem::{Problem, ProblemCode};
+use crate::api::{Api, channels, plan_batch, probes, read_batch, read_results, request_id, send};
+
+/// What every action gets; lives as long as the router.
+#[derive(Clone)]
+pub struct State {
+    /// What is served.
+    pub api: Arc<Api>,
+    /// How much of requests may be in memory.
+    pub bodies: Bodies,
+}
+
+/// Assembles the routes and what every answer goes through.
+pub fn build(api: Arc<Api>) -> Router {
+    let bodies = Bodies::new(&api.settings.limits);
+    let state = State { api, bodies };
+    Router::new()
+        .route("/v1/batches", post(send::send))
+        // A path of its own: no typo in a plan can send.
+        .route("/v1/batches/plan", post(plan_batch::plan_batch))
+        .route("/v1/batches/{id}", get(read_batch::read_batch))
+        .route("/v1/batches/{id}/results", get(read_results::read_results))
+        .route("/v1/channels", get(channels::list))
+        .route("/v1/channels/{name}", get(channels::read))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        // Inside the next layer, so that the answer to a panic gets its body, and a batch that was handed over
+        // before the panic its 202.
+        .layer(CatchPanicLayer::custom(explain_panic))
+        // Outermost: every answer carries the request's id, problems of all layers below included.
+        .layer(from_fn_with_state(state.clone(), request_id::identify))
+        .with_state(state)
+}
+
+async fn not_found() -> Problem {
+    Problem::new(ProblemCode::NotFound, "there is nothing at this path")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        ProblemCode::MethodNotAllowed,
+        "the `Allow` header names the methods of this path",
+    )
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer hands the payload over by value"
+)]
+fn explain_panic(payload: Box<dyn Any + Send + 'static>) -> Response {
+    let reason = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown");
+    tracing::error!(reason, "A request ended in a panic.");
+    Problem::new(
+        ProblemCode::Internal,
+        "a fault of the gateway; the log names this request's id",
+    )
+    .into_response()
+}
