@@ -2,9 +2,12 @@
 
 pub mod adapter;
 pub mod api;
+pub mod app;
+pub mod config;
 pub mod dispatch;
 pub mod domain;
 pub mod providers;
 pub mod sandbox;
 pub mod store;
+pub mod telemetry;
 pub mod transport;

@@ -1,0 +1,210 @@
+//! Wires the modules into one running gateway.
+
+mod server;
+pub mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::adapter::channel::Channel;
+use crate::api::{self, Api};
+use crate::app::server::Server;
+use crate::app::settings::{ServerSettings, ShutdownSettings};
+use crate::config::{LoadError, Sandbox, Settings, build_channel};
+use crate::dispatch::Dispatcher;
+use crate::dispatch::channel::ChannelParts;
+use crate::dispatch::clock::{Clock, Randomness};
+use crate::domain::id::ChannelName;
+use crate::store::memory::MemoryStore;
+use crate::{sandbox, transport};
+
+/// The running gateway; dropping it cuts every connection.
+pub struct App {
+    dispatcher: Arc<Dispatcher>,
+    server: Server,
+    sandbox: Option<sandbox::Running>,
+    shutdown: ShutdownSettings,
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Other machines could send in the operator's name.
+    #[error(
+        "refusing to listen on {0}: other machines reach this address and no key is asked for; listen on \
+         127.0.0.1 behind a proxy that authenticates, set server.insecure = true, or use --sandbox"
+    )]
+    PublicAddress(SocketAddr),
+    /// The address cannot be used.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The stand-ins got no port.
+    #[error("the sandbox cannot listen")]
+    Sandbox(#[source] io::Error),
+    /// A stand-in's own channel is wrong: a fault of this program.
+    #[error("the sandbox's own channel `{channel}` cannot be built")]
+    SandboxChannel {
+        /// Its name.
+        channel: &'static str,
+        /// What is wrong with its keys; `None` = with its name.
+        source: Option<LoadError>,
+    },
+    /// A channel has no client.
+    #[error("channel `{channel}` cannot be started")]
+    Client {
+        /// Its name.
+        channel: ChannelName,
+        /// What stands in the way.
+        source: transport::BuildError,
+    },
+}
+
+impl App {
+    /// Starts everything and takes connections from then on.
+    ///
+    /// # Errors
+    /// [`StartError`]: the operator mends the configuration or the machine.
+    pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
+        check_address(&settings.server, settings.sandbox)?;
+        let address = settings.server.listen;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Listen { address, source })?;
+        let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
+        let (sandbox, channels) = if wants_sandbox {
+            if !settings.channels.is_empty() {
+                warn!("The configured channels are not used: --sandbox was asked for.");
+            }
+            let running = start_sandbox(&clock).await?;
+            let channels = sandbox_channels(&running)?;
+            (Some(running), channels)
+        } else {
+            (None, settings.channels)
+        };
+        let parts = parts(channels, settings.transport, sandbox.is_some())?;
+        let channel_count = parts.len();
+        let store = Arc::new(MemoryStore::new(settings.store));
+        let dispatcher = Dispatcher::new(parts, settings.delivery, store, clock, randomness);
+        let api = Api {
+            dispatcher: Arc::clone(&dispatcher),
+            settings: settings.api,
+        };
+        let server = Server::start(listener, api::router(Arc::new(api)), settings.server)
+            .map_err(|source| StartError::Listen { address, source })?;
+        let is_sandbox = sandbox.is_some();
+        info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
+        Ok(Self {
+            dispatcher,
+            server,
+            sandbox,
+            shutdown: settings.shutdown,
+        })
+    }
+
+    /// Where it listens: the real port, also if a free one was asked for.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// The engine: what it can send to and what it is doing.
+    #[must_use]
+    pub const fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.dispatcher
+    }
+
+    /// Leaves without losing anything that was begun.
+    ///
+    /// Says so for `drain_delay`, then takes no connection any more, and gives calls in flight and open requests
+    /// `grace` to finish.
+    pub async fn shutdown(self) {
+        let ShutdownSettings { drain_delay, grace } = self.shutdown;
+        self.dispatcher.refuse_new();
+        info!(
+            drain_delay_seconds = drain_delay.as_secs(),
+            running_count = self.dispatcher.running_count(),
+            "Leaving."
+        );
+        tokio::time::sleep(drain_delay).await;
+        // Both at once: open requests get their answers as their batches end.
+        let (is_settled, is_answered) = tokio::join!(self.dispatcher.drain(grace), self.server.stop(grace));
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+        if is_settled && is_answered {
+            info!("Left in order.");
+        } else {
+            warn!(
+                is_settled,
+                is_answered, "Left with work unfinished: the grace was over."
+            );
+        }
+    }
+}
+
+/// Without keys only this machine may reach the API, unless the operator says otherwise.
+fn check_address(server: &ServerSettings, sandbox: Sandbox) -> Result<(), StartError> {
+    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only {
+        return Ok(());
+    }
+    if !server.insecure {
+        return Err(StartError::PublicAddress(server.listen));
+    }
+    warn!(server.address = %server.listen, "Whoever reaches this address can send: server.insecure is set.");
+    Ok(())
+}
+
+async fn start_sandbox(clock: &Clock) -> Result<sandbox::Running, StartError> {
+    let clock = clock.clone();
+    sandbox::start(move || clock.now())
+        .await
+        .map_err(StartError::Sandbox)
+}
+
+/// One channel for each stand-in.
+fn sandbox_channels(running: &sandbox::Running) -> Result<Vec<(ChannelName, Channel)>, StartError> {
+    let build = |stand_in: &sandbox::SandboxChannel| {
+        let fault = |source| StartError::SandboxChannel {
+            channel: stand_in.name,
+            source,
+        };
+        let name = ChannelName::parse(stand_in.name).ok_or_else(|| fault(None))?;
+        let channel = build_channel(stand_in.provider, &stand_in.base_url, stand_in.settings)
+            .map_err(|source| fault(Some(source)))?;
+        Ok((name, channel))
+    };
+    running.channels().iter().map(build).collect()
+}
+
+/// Gives every channel its own connections.
+fn parts(
+    channels: Vec<(ChannelName, Channel)>,
+    transport: transport::Settings,
+    is_sandbox: bool,
+) -> Result<Vec<ChannelParts>, StartError> {
+    let part = |(name, channel): (ChannelName, Channel)| {
+        let http = transport::client(&channel.settings, &transport).map_err(|source| StartError::Client {
+            channel: name.clone(),
+            source,
+        })?;
+        Ok(ChannelParts {
+            name,
+            channel,
+            http,
+            is_sandbox,
+        })
+    };
+    channels.into_iter().map(part).collect()
+}
