@@ -111,9 +111,16 @@ impl TestGateway {
 
     /// A bare connection, for callers that misbehave.
     pub(crate) async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.base_url.trim_start_matches("http://"))
-            .await
-            .unwrap()
+        self.try_connect().await.unwrap()
+    }
+
+    /// Whether it takes connections.
+    pub(crate) async fn is_listening(&self) -> bool {
+        self.try_connect().await.is_ok()
+    }
+
+    async fn try_connect(&self) -> std::io::Result<TcpStream> {
+        TcpStream::connect(self.base_url.trim_start_matches("http://")).await
     }
 }
 
