@@ -45,7 +45,7 @@ pub(crate) const ACCOUNTS: &[Account] = &[
             let to = arrival.json()["to"].as_array().unwrap().clone();
             let data = to
                 .iter()
-                .map(|room| (room.as_str().unwrap().to_owned(), json!(format!("m{room}"))));
+                .map(|room| (room.as_str().unwrap().to_owned(), json!("1029545553039460728")));
             json!({"path": "/messages/chatrooms", "timestamp": 1_657_254_052_191_u64, "action": "post",
                    "data": data.collect::<serde_json::Map<_, _>>(), "duration": 0})
         },
@@ -77,7 +77,7 @@ pub(crate) const ACCOUNTS: &[Account] = &[
         success: |arrival| {
             let ids = arrival.json()["recvIDs"].as_array().unwrap().clone();
             let results = ids.iter().map(|id| {
-                json!({"serverMsgID": format!("m{id}"), "clientMsgID": "c", "sendTime": 1, "recvID": id})
+                json!({"serverMsgID": "b30cb040685c1ff3e92b32d25826a06e", "clientMsgID": "c", "sendTime": 1, "recvID": id})
             });
             json!({"errCode": 0, "errMsg": "", "errDlt": "",
                    "data": {"results": results.collect::<Vec<_>>(), "failedUserIDs": null}})
