@@ -75,7 +75,10 @@ pub(crate) const ACCOUNTS: &[Account] = &[
         sender: "3473643418",
         recipients: ["9948077346", "9371245179"],
         success: |arrival| {
-            let ids = arrival.json()["recvIDs"].as_array().unwrap().clone();
+            let mut ids = arrival.json()["recvIDs"].as_array().unwrap().clone();
+            if arrival.json()["isSendAll"] == true {
+                ids.push(json!("imAdmin"));
+            }
             let results = ids.iter().map(|id| {
                 json!({"serverMsgID": "b30cb040685c1ff3e92b32d25826a06e", "clientMsgID": "c", "sendTime": 1, "recvID": id})
             });

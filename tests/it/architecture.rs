@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use imcast::providers::REGISTRY;
 
 /// What each module may import of ours, besides itself.
+///
+/// Every module reads its own settings with `adapter::fields`, which is why nearly all of them import `adapter`.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("telemetry", &["domain"]),
+    ("telemetry", &["adapter", "domain"]),
     ("adapter", &["domain"]),
     ("store", &["adapter", "domain"]),
     ("providers", &["adapter", "domain"]),
