@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod api;
 pub mod app;
+pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod domain;

@@ -92,6 +92,14 @@ pub fn load(
     read(&path.display().to_string(), &text, environment, providers)
 }
 
+/// The compiled-in defaults alone: no channel.
+///
+/// # Errors
+/// None, unless this program is faulty.
+pub fn compiled_in() -> Result<Settings, LoadError> {
+    read("", "", [], &[])
+}
+
 /// Reads the operator's `text`, which came from `origin`, and the environment.
 fn read(
     origin: &str,

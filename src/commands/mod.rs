@@ -1,0 +1,167 @@
+//! The command line: one command per file.
+//!
+//! Exit codes: 0 = done, 64 = the command line cannot be understood, 1 = anything else.
+
+mod check;
+mod demo;
+mod exchange;
+mod health;
+mod serve;
+
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, LoadError, Settings};
+use crate::providers::REGISTRY;
+
+/// The command line cannot be understood. Source: sysexits.h, `EX_USAGE`.
+const USAGE_FAULT: u8 = 64;
+
+/// One HTTP gateway in front of many instant-messaging providers.
+#[derive(Debug, Parser)]
+#[command(name = "imcast", version, max_term_width = 100)]
+struct CommandLine {
+    /// The configuration file [default: imcast.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (the default)
+    Serve(serve::Arguments),
+    /// Rehearse one batch per provider against built-in stand-ins
+    Demo,
+    /// Say what is wrong with the configuration, without starting anything
+    Check,
+    /// Ask a running gateway whether it is alive
+    Health(health::Arguments),
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("the gateway does not start")]
+    Start(#[from] crate::app::StartError),
+    #[error("logs cannot be written")]
+    Log(#[from] crate::telemetry::logs::LogError),
+    #[error("the system gives no threads or signals")]
+    System(#[source] io::Error),
+    #[error("the gateway at {address} does not answer as it should")]
+    Exchange {
+        address: String,
+        source: exchange::ExchangeError,
+    },
+    #[error("the gateway answers with status {0}")]
+    Status(u16),
+    #[error("the URL must read http://host:port/path")]
+    Url,
+    #[error("at least one report is not as expected")]
+    Unexpected,
+    #[error("a second signal cut the work short")]
+    Interrupted,
+    #[error("nothing can be written")]
+    Write(#[from] io::Error),
+}
+
+/// The sources of the configuration, read when a command needs them.
+struct Sources {
+    file: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Sources {
+    fn load(self) -> Result<Settings, LoadError> {
+        config::load(self.file.as_deref(), self.environment, REGISTRY)
+    }
+}
+
+/// Runs the command that `arguments` name; the first one is the program itself.
+///
+/// Results go to `output`, everything else to `errors`.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    output: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> ExitCode {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(line) => {
+            let environment = environment.into_iter().collect();
+            match execute(line, environment, output) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    // If even this cannot be written, the exit code says it.
+                    drop(explain(&error, errors));
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        // `--help` and `--version` are among these.
+        Err(shown) => {
+            let text = shown.render();
+            if shown.use_stderr() {
+                drop(write!(errors, "{text}"));
+                ExitCode::from(USAGE_FAULT)
+            } else {
+                drop(write!(output, "{text}"));
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+fn execute(
+    line: CommandLine,
+    environment: Vec<(OsString, OsString)>,
+    output: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let sources = Sources {
+        file: line.config,
+        environment,
+    };
+    match line.command {
+        None => serve::run(sources, &serve::Arguments::default()),
+        Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
+        Some(Command::Demo) => demo::run(output),
+        Some(Command::Check) => check::run(sources, output),
+        Some(Command::Health(arguments)) => health::run(sources, &arguments),
+    }
+}
+
+/// One line per fault of a configuration; else the error and what caused it.
+fn explain(error: &CommandError, errors: &mut dyn Write) -> io::Result<()> {
+    if let CommandError::Load(LoadError { faults }) = error {
+        for fault in faults {
+            writeln!(errors, "{fault}")?;
+        }
+        return Ok(());
+    }
+    write!(errors, "imcast: {error}")?;
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        write!(errors, ": {source}")?;
+        cause = source.source();
+    }
+    writeln!(errors)
+}
+
+/// A runtime for commands that are a few requests long.
+fn small_runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::System)
+}

@@ -1,0 +1,79 @@
+//! `imcast serve`: runs the gateway until a signal ends it.
+
+use std::net::SocketAddr;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
+
+use crate::app::App;
+use crate::commands::{CommandError, Sources};
+use crate::config::{Sandbox, Settings};
+use crate::dispatch::clock::{Clock, Randomness};
+use crate::telemetry::logs;
+
+/// What the command line says over the configuration.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Arguments {
+    /// Serve one channel per built-in stand-in in place of the configured channels
+    #[arg(long)]
+    sandbox: bool,
+    /// Where to listen, in place of server.listen
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+/// Runs until SIGTERM or SIGINT and leaves in order; a second signal ends it at once.
+pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), CommandError> {
+    let mut settings = sources.load()?;
+    if arguments.sandbox {
+        settings.sandbox = Sandbox::Only;
+    }
+    if let Some(listen) = arguments.listen {
+        settings.server.listen = listen;
+    }
+    logs::start(settings.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::System)?;
+    let served = runtime.block_on(serve(settings));
+    // After a second signal tasks are still at work: nobody waits for them.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(settings: Settings) -> Result<(), CommandError> {
+    // Before anything starts, so that no signal meets the system's default action.
+    let mut signals = Signals::new()?;
+    for warning in settings.warnings() {
+        warn!(setting = warning.key, "The setting {}.", warning.detail);
+    }
+    let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
+    signals.next().await;
+    tokio::select! {
+        () = app.shutdown() => Ok(()),
+        () = signals.next() => Err(CommandError::Interrupted),
+    }
+}
+
+/// The signals that ask the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CommandError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(CommandError::System)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(CommandError::System)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

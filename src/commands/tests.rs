@@ -1,0 +1,109 @@
+use super::*;
+
+fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> (ExitCode, String, String) {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let arguments = std::iter::once("imcast")
+        .chain(arguments.iter().copied())
+        .map(OsString::from);
+    let environment = environment
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()));
+    let code = run(arguments, environment, &mut output, &mut errors);
+    (
+        code,
+        String::from_utf8(output).unwrap(),
+        String::from_utf8(errors).unwrap(),
+    )
+}
+
+#[track_caller]
+fn check(arguments: &[&str], environment: &[(&str, &str)], code: ExitCode, beginning: &str) {
+    let (found, output, errors) = run_with(arguments, environment);
+    let shown = format!("{output}{errors}");
+    assert_eq!(found, code, "{arguments:?}: {shown}");
+    assert!(shown.starts_with(beginning), "{arguments:?}: {shown}");
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    <CommandLine as clap::CommandFactory>::command().debug_assert();
+}
+
+#[test]
+fn usage_faults_exit_64_and_help_exits_0() {
+    let usage = ExitCode::from(USAGE_FAULT);
+    check(&["fly"], &[], usage, "error: unrecognized subcommand");
+    check(
+        &["serve", "--listen", "nowhere"],
+        &[],
+        usage,
+        "error: invalid value",
+    );
+    check(&["check", "--sandbox"], &[], usage, "error: unexpected argument");
+    check(&["--config"], &[], usage, "error: a value is required");
+    check(&["--help"], &[], ExitCode::SUCCESS, "One HTTP gateway");
+    check(&["--version"], &[], ExitCode::SUCCESS, "imcast 0.");
+}
+
+#[test]
+fn check_prints_one_line_per_fault_and_exits_1() {
+    let environment = [("IMCAST__LOG__LEVEL", "loud"), ("IMCAST__LOG__COLOUR", "red")];
+    let (code, output, errors) = run_with(&["check"], &environment);
+    assert_eq!(code, ExitCode::FAILURE);
+    assert_eq!(output, "");
+    let keys: Vec<_> = errors
+        .lines()
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    assert_eq!(keys, ["log.level", "log.colour"]);
+}
+
+#[test]
+fn check_says_ok() {
+    check(&["check"], &[], ExitCode::SUCCESS, "ok: no channel");
+    let missing = ["check", "--config", "/nonexistent/x.toml"];
+    check(
+        &missing,
+        &[],
+        ExitCode::FAILURE,
+        "/nonexistent/x.toml: cannot be read",
+    );
+}
+
+#[test]
+fn serve_refuses_an_address_that_other_machines_reach() {
+    let beginning = "imcast: the gateway does not start: refusing to listen on 0.0.0.0:0: other machines";
+    check(
+        &["serve", "--listen", "0.0.0.0:0"],
+        &[],
+        ExitCode::FAILURE,
+        beginning,
+    );
+}
+
+#[test]
+fn health_asks_the_configured_address() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let listen = closed.to_string();
+    let beginning = format!("imcast: the gateway at {listen} does not answer as it should: no connection");
+    let environment = [("IMCAST__SERVER__LISTEN", &*listen)];
+    check(&["health"], &environment, ExitCode::FAILURE, &beginning);
+    check(
+        &["health", "--url", "https://x.test"],
+        &[],
+        ExitCode::FAILURE,
+        "imcast: the URL must read",
+    );
+}
+
+#[test]
+fn the_demo_reports_what_every_stand_in_answers() {
+    let (code, output, errors) = run_with(&["demo"], &[]);
+    assert_eq!(code, ExitCode::SUCCESS, "{output}{errors}");
+    for provider in REGISTRY {
+        assert!(output.contains(provider.name), "{output}");
+    }
+}
