@@ -140,7 +140,10 @@ fn print(
 
 fn write_row(output: &mut dyn Write, row: [&str; 5]) -> std::io::Result<()> {
     let [recipient, status, why, code, evidence] = row;
-    writeln!(output, "  {recipient:<20} {status:<10} {why:<18} {code:<14} {evidence}")
+    writeln!(
+        output,
+        "  {recipient:<20} {status:<10} {why:<18} {code:<14} {evidence}"
+    )
 }
 
 /// The text of a field; `-` if it has none.

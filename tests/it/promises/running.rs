@@ -25,7 +25,7 @@ async fn a_hanging_provider_does_not_hold_up_another() {
             .post(
                 "/v1/batches",
                 &slow.send("slow").to_string(),
-                &[("prefer", "respond-async")],
+                &[("prefer", "wait=0")],
             )
             .await;
         assert_eq!(answer.status, 202, "{}", answer.text);
@@ -89,11 +89,9 @@ async fn a_batch_can_be_followed_to_its_end() {
     let fake = provider(account, queue([held], Extra::Fail)).await;
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
     let body = account.send(CHANNEL).to_string();
-    let taken = gateway
-        .post("/v1/batches", &body, &[("prefer", "respond-async")])
-        .await;
+    let taken = gateway.post("/v1/batches", &body, &[("prefer", "wait=0")]).await;
     assert_eq!(taken.status, 202, "{}", taken.text);
-    assert_eq!(taken.header("preference-applied"), "respond-async");
+    assert_eq!(taken.header("preference-applied"), "wait=0");
     assert!(!taken.header("retry-after").is_empty());
     let place = taken.header("location").to_owned();
     assert_eq!(taken.json()["links"]["self"], place);
