@@ -1,7 +1,10 @@
 //! Every row of the delivery table, rehearsed against the stand-ins with nobody's account.
 
+use std::sync::Arc;
+
 use imcast::sandbox::{Running, SandboxChannel};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::harness::TestGateway;
 
@@ -48,7 +51,7 @@ const REHEARSALS: &[Rehearsal] = &[
     },
     rehearsal("magic-reject-call", "990003", ("failed", "*", ""), 1),
     rehearsal("magic-throttle-once", "990004", ACCEPTED, 2),
-    rehearsal("magic-throttle", "990005", THROTTLED, 3),
+    rehearsal("magic-throttle", "990005", THROTTLED, 2),
     rehearsal(
         "magic-drop",
         "990006",
@@ -69,11 +72,31 @@ const REHEARSALS: &[Rehearsal] = &[
 
 /// Where a provider's document leaves no room for a rehearsal, or gives it another meaning.
 fn of_provider(provider: &str, rehearsal: Rehearsal) -> Option<Rehearsal> {
+    let wider = Rehearsal {
+        other: rehearsal.magic,
+        ..rehearsal
+    };
     match (provider, rehearsal.name) {
         // Whom the answer does not list as failed is served.
         ("tencent_tim", "magic-omit") => None,
         // The signed query has no lifetime.
         ("easemob_relay", "magic-expire") => None,
+        // A room is refused with its whole call.
+        ("easemob_chatroom", "magic-refuse") => Some(wider),
+        // A failure that names nobody may be anybody's.
+        ("easemob_relay", "magic-omit") => Some(self::rehearsal(
+            rehearsal.name,
+            rehearsal.number,
+            ("unknown", "provider_error", ""),
+            1,
+        )),
+        // The clock is wrong, and signing again does not mend it.
+        ("volcengine_rtc", "magic-expire") => Some(self::rehearsal(
+            rehearsal.name,
+            rehearsal.number,
+            ("failed", "authentication", ""),
+            1,
+        )),
         _ => Some(rehearsal),
     }
 }
@@ -83,7 +106,7 @@ async fn rehearse() -> (Running, TestGateway) {
     let clock = imcast::dispatch::clock::Clock::system();
     let running = imcast::sandbox::start(move || clock.now()).await.unwrap();
     let sections: Vec<String> = running.channels().iter().map(section).collect();
-    let settings = format!("[delivery]\nthrottled_max_attempts = 3\n{}", sections.join("\n"));
+    let settings = format!("[delivery]\nthrottled_max_attempts = 2\n{}", sections.join("\n"));
     (running, TestGateway::start(&settings).await)
 }
 
@@ -118,33 +141,51 @@ fn compare(what: &str, result: &Value, expected: Expected, faults: &mut Vec<Stri
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_magic_recipient_does_what_it_says() {
-    let (running, gateway) = rehearse().await;
+/// Goes through all rehearsals of one channel; returns how many there are and what is wrong.
+async fn rehearse_all(gateway: Arc<TestGateway>, channel: SandboxChannel) -> (usize, Vec<String>) {
+    let provider = channel.provider.name;
+    let other = channel.provider.sandbox.recipients.0;
     let mut faults = Vec::new();
     let mut count = 0;
-    for channel in running.channels() {
-        let provider = channel.provider.name;
-        for rehearsal in REHEARSALS.iter().filter_map(|one| of_provider(provider, *one)) {
-            count += 1;
-            let magic = if has_numbers(channel) {
-                rehearsal.number
-            } else {
-                rehearsal.name
-            };
-            let what = format!("{provider}: {magic}");
-            let other = channel.provider.sandbox.recipients.0;
-            let answer = gateway.send(&batch(channel, &[magic, other])).await;
-            let Some(results) = answer.json()["results"].as_array().cloned() else {
-                faults.push(format!("{what}: {}: {}", answer.status, answer.text));
-                continue;
-            };
-            compare(&what, &results[0], rehearsal.magic, &mut faults);
-            compare(&what, &results[1], rehearsal.other, &mut faults);
-            if results[0]["attempts"] != rehearsal.attempts {
-                faults.push(format!("{what}: {} attempts", results[0]["attempts"]));
-            }
+    for rehearsal in REHEARSALS.iter().filter_map(|one| of_provider(provider, *one)) {
+        count += 1;
+        let magic = if has_numbers(&channel) {
+            rehearsal.number
+        } else {
+            rehearsal.name
+        };
+        let what = format!("{provider}: {magic}");
+        let answer = gateway.send(&batch(&channel, &[magic, other])).await;
+        let Some(results) = answer.json()["results"].as_array().cloned() else {
+            faults.push(format!("{what}: {}: {}", answer.status, answer.text));
+            continue;
+        };
+        compare(&what, &results[0], rehearsal.magic, &mut faults);
+        compare(&what, &results[1], rehearsal.other, &mut faults);
+        if results[0]["attempts"] != rehearsal.attempts {
+            faults.push(format!("{what}: {} attempts", results[0]["attempts"]));
         }
+    }
+    let after_all = gateway.send(&batch(&channel, &[other])).await;
+    if after_all.status != 200 {
+        faults.push(format!("{provider} has not recovered: {}", after_all.text));
+    }
+    (count, faults)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_magic_recipient_does_what_it_says_and_the_channel_recovers() {
+    let (running, gateway) = rehearse().await;
+    let gateway = Arc::new(gateway);
+    let mut channels = JoinSet::new();
+    for channel in running.channels() {
+        channels.spawn(rehearse_all(Arc::clone(&gateway), channel.clone()));
+    }
+    let (mut count, mut faults) = (0, Vec::new());
+    while let Some(ended) = channels.join_next().await {
+        let (of_channel, found) = ended.unwrap();
+        count += of_channel;
+        faults.extend(found);
     }
     assert!(
         faults.is_empty(),
@@ -156,7 +197,7 @@ async fn every_magic_recipient_does_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ordinary_recipients_are_accepted_and_demonstrations_partly() {
+async fn recipients_for_demonstrations_are_accepted_and_refused() {
     let (running, gateway) = rehearse().await;
     for channel in running.channels() {
         let (good, bad) = channel.provider.sandbox.recipients;
@@ -164,38 +205,7 @@ async fn ordinary_recipients_are_accepted_and_demonstrations_partly() {
         assert_eq!(answer.status, 200, "{}: {}", channel.name, answer.text);
         let answer = gateway.send(&batch(channel, &[good, bad])).await;
         assert_eq!(answer.status, 207, "{}: {}", channel.name, answer.text);
-        assert_eq!(
-            answer.json()["outcome"],
-            "partial",
-            "{}: {}",
-            channel.name,
-            answer.text
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_channel_recovers_after_every_rehearsal() {
-    let (running, gateway) = rehearse().await;
-    for channel in running.channels() {
-        for rehearsal in REHEARSALS {
-            let magic = if has_numbers(channel) {
-                rehearsal.number
-            } else {
-                rehearsal.name
-            };
-            let ended = gateway.send(&batch(channel, &[magic])).await;
-            assert!(
-                [200, 207].contains(&ended.status),
-                "{}: {}",
-                channel.name,
-                ended.text
-            );
-        }
-        let answer = gateway
-            .send(&batch(channel, &[channel.provider.sandbox.recipients.0]))
-            .await;
-        assert_eq!(answer.status, 200, "{}: {}", channel.name, answer.text);
+        assert_eq!(answer.json()["results"][1]["status"], "failed", "{}", answer.text);
     }
 }
 

@@ -49,7 +49,9 @@ pub fn read(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options {
     let options = Options {
         target_type: fields.choice("target_type", &targets),
         media_file: fields.text("media_file"),
-        file_url: fields.text("file_url").filter(|url| is_http_url(url, &mut fields)),
+        file_url: fields
+            .text("file_url")
+            .filter(|url| is_http_url(url, &mut fields)),
         ext: fields.json_object("ext"),
         req_url: fields
             .text("req_url")

@@ -95,10 +95,7 @@ impl StandIn for Standin {
         }
         let content_type = request.header("content-type").unwrap_or_default();
         if content_type.split(';').next().map(str::trim) != Some("application/json") {
-            return page(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "<html>HTTP Status 415</html>",
-            );
+            return page(StatusCode::UNSUPPORTED_MEDIA_TYPE, "<html>HTTP Status 415</html>");
         }
         if !is_signed(request) {
             return envelope(now, 401, "签名错误", Value::Null);

@@ -86,8 +86,7 @@ impl Template {
         // A comma and two quotes, which take a backslash each inside a string.
         let around = self.before_id.len() + self.after_id.len() + 5;
         let messages = around.saturating_mul(recipients.len());
-        let mut body =
-            Vec::with_capacity(self.head.len() + messages + recipients.text_bytes() + TAIL.len());
+        let mut body = Vec::with_capacity(self.head.len() + messages + recipients.text_bytes() + TAIL.len());
         body.extend_from_slice(&self.head);
         for (index, id) in recipients.iter().enumerate() {
             if index > 0 {

@@ -112,6 +112,7 @@ async fn no_secret_is_answered_or_logged() {
     );
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     let log = String::from_utf8_lossy(&log);
+    assert!(log.contains("Batch finished."), "the log is collected");
     for secret in [
         CANARY,
         "TEST-APP-TOKEN",
