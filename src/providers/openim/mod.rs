@@ -20,7 +20,17 @@ mod translate;
 mod wire;
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
+mod auth_tests;
+#[cfg(test)]
+mod sandbox_tests;
+#[cfg(test)]
+mod test_rig;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod translate_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

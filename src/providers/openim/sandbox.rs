@@ -102,8 +102,8 @@ impl StandIn for Server {
     fn answer(&self, request: &Arrival<'_>, now: SystemTime) -> StandInAnswer {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = match (request.method, request.path) {
-            ("POST", "/auth/get_admin_token") => state.grant(request, now, false),
-            ("POST", "/auth/user_token") => state.grant(request, now, true),
+            ("POST", "/auth/get_admin_token") => state.grant(request, now, None),
+            ("POST", "/auth/user_token") => state.grant(request, now, Some(10)),
             ("POST", "/msg/batch_send_msg") => return state.send(request, now),
             _ => return respond_text(StatusCode::NOT_FOUND, "text/plain", "404 page not found"),
         };
@@ -112,15 +112,16 @@ impl StandIn for Server {
 }
 
 impl State {
+    /// Gives a token; `platform` is what an old server wants to hear of an administrator.
     fn grant(
         &mut self,
         request: &Arrival<'_>,
         now: SystemTime,
-        needs_platform: bool,
+        platform: Option<u64>,
     ) -> Result<StandInAnswer, Refusal> {
         check_operation_id(request)?;
         let body = sandbox_body::parse_object(request)?;
-        if needs_platform && body.get("platformID").and_then(Value::as_u64) != Some(10) {
+        if platform.is_some() && body.get("platformID").and_then(Value::as_u64) != platform {
             return Err(Refusal::arguments("platformID must be 10 for an administrator"));
         }
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
