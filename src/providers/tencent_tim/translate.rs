@@ -332,7 +332,7 @@ fn whole_call(
         }
         Whole::Undecided => Outcome::unknown(failure),
     };
-    let (outcomes, warnings) = attribute(call, rest, failed);
+    let (outcomes, warnings) = attribute(call, rest, failed, answer);
     Answer {
         verdict: Verdict::Answered(outcomes),
         request_id: None,
@@ -359,7 +359,7 @@ fn some_failed(call: &Call<'_>, answer: &SendResponse<'_>, failed: Vec<Option<Er
     } else {
         unaccounted(answer)
     };
-    let (outcomes, warnings) = attribute(call, rest, failed);
+    let (outcomes, warnings) = attribute(call, rest, failed, answer);
     Answer {
         verdict: Verdict::Answered(outcomes),
         request_id: None,
@@ -372,6 +372,7 @@ fn attribute(
     call: &Call<'_>,
     rest: Outcome,
     failed: Vec<Option<ErrorEntry<'_>>>,
+    answer: &SendResponse<'_>,
 ) -> (Outcomes, Vec<Warning>) {
     let mut builder = OutcomesBuilder::new(rest, call.recipients.len());
     let mut attribution = Attribution::new(call.recipients);
@@ -382,7 +383,9 @@ fn attribute(
         match attribution.find(&account) {
             Some(offset) if builder.is_rest(offset) => {
                 let code = entry.code();
-                let pick = *picks.entry(code).or_insert_with(|| builder.add(listed(code)));
+                let pick = *picks
+                    .entry(code)
+                    .or_insert_with(|| builder.add(listed(code, answer)));
                 builder.assign(offset, pick);
             }
             Some(_) => {}
@@ -397,13 +400,21 @@ fn attribute(
     (builder.build(), warnings)
 }
 
-fn listed(code: Option<i64>) -> Outcome {
-    match code {
-        Some(code) => Outcome::failed(codes::find(code).account_failure(code)),
-        None => Outcome::unknown(
-            Failure::provider(FailureKind::ProviderError).with_hint("listed as failed, but without a code"),
-        ),
+/// An account on the list; without a code, or with that of success, the list contradicts itself.
+fn listed(code: Option<i64>, answer: &SendResponse<'_>) -> Outcome {
+    let code = match code {
+        Some(code) if code != 0 => return Outcome::failed(codes::find(code).account_failure(code)),
+        code => code,
+    };
+    let mut failure =
+        Failure::provider(FailureKind::ProviderError).with_hint("listed as failed, but without a code");
+    if let Some(code) = code {
+        failure = failure.with_code(code.to_string());
     }
+    if let Some(id) = message_id(answer) {
+        failure = failure.with_message_id(id);
+    }
+    Outcome::unknown(failure)
 }
 
 fn strangers(count: usize) -> Warning {

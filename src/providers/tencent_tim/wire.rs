@@ -61,11 +61,9 @@ impl<'a> ErrorEntry<'a> {
         text(raw).or_else(|| integer(raw).map(|_| Cow::Borrowed(raw)))
     }
 
-    /// The code; 0 counts as none.
+    /// The code.
     pub(super) fn code(&self) -> Option<i64> {
-        self.error_code
-            .and_then(|raw| integer(raw.get()))
-            .filter(|code| *code != 0)
+        self.error_code.and_then(|raw| integer(raw.get()))
     }
 }
 

@@ -1,0 +1,86 @@
+//! `provider_options.easemob_relay`, checked.
+
+use std::sync::Arc;
+
+use crate::adapter::fields::{Fields, Numbers};
+use crate::domain::fault::{Fault, FaultCode};
+use crate::domain::json::JsonText;
+use crate::domain::route::TargetType;
+use crate::providers::easemob_relay::settings::check_req_url;
+
+/// Where the block stands in a route.
+const POINTER: &str = "/provider_options/easemob_relay";
+
+/// What a caller may set beside the normalized fields; `None` = not given.
+///
+/// `query` is checked here and applied in `auth.rs`, since it is a credential.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// `targetType`, as our own word.
+    pub target_type: Option<TargetType>,
+    /// `mediaFile`.
+    pub media_file: Option<Arc<str>>,
+    /// `fileUrl`, in place of the message's URL.
+    pub file_url: Option<Arc<str>>,
+    /// `ext`: an object.
+    pub ext: Option<JsonText>,
+    /// `reqUrl`, in place of the channel's.
+    pub req_url: Option<Arc<str>>,
+}
+
+/// A fault of one option.
+pub fn fault(name: &str, code: FaultCode, detail: impl Into<String>) -> Fault {
+    Fault::new(format!("{POINTER}/{name}"), code, detail)
+}
+
+/// Reads the block and adds what is wrong with it to `faults`.
+pub fn read(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options {
+    let Some(block) = block else {
+        return Options::default();
+    };
+    let mut fields = match Fields::parse(block.as_str(), POINTER, Numbers::Strict) {
+        Ok(fields) => fields,
+        Err(fault) => {
+            faults.push(fault);
+            return Options::default();
+        }
+    };
+    let targets = [("users", TargetType::User), ("chatgroups", TargetType::Group)];
+    let options = Options {
+        target_type: fields.choice("target_type", &targets),
+        media_file: fields.text("media_file"),
+        file_url: fields
+            .text("file_url")
+            .filter(|url| is_http_url(url, &mut fields)),
+        ext: fields.json_object("ext"),
+        req_url: fields
+            .text("req_url")
+            .and_then(|text| check_req_url(&mut fields, text)),
+    };
+    fields.object("query", |query| {
+        for name in ["api_version", "client", "version", "channel", "sign"] {
+            if query.text(name).is_some_and(|value| value.is_empty()) {
+                query.fault_at(name, FaultCode::OutOfRange, "must not be empty");
+            }
+        }
+        Some(())
+    });
+    faults.extend(fields.finish());
+    options
+}
+
+fn is_http_url(text: &str, fields: &mut Fields<'_>) -> bool {
+    let is_url = ["http://", "https://"].iter().any(|scheme| {
+        text.split_at_checked(scheme.len()).is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(scheme) && !rest.is_empty() && !rest.starts_with('/')
+        })
+    }) && !text.contains(|symbol: char| symbol.is_whitespace() || symbol.is_control());
+    if !is_url {
+        fields.fault_at(
+            "file_url",
+            FaultCode::OutOfRange,
+            "must be an absolute http or https URL",
+        );
+    }
+    is_url
+}

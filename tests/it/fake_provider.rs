@@ -1,0 +1,286 @@
+//! A provider that writes down what arrives before it answers, and answers as it was told.
+//!
+//! Raw HTTP/1.1 over TCP, so that it can misbehave in every way a socket can. Its ledger is the only witness
+//! of what was sent: no test judges the gateway by what the gateway says about itself.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) method: String,
+    /// The path, percent-encoded.
+    pub(crate) path: String,
+    /// The query without `?`, percent-encoded; empty if there is none.
+    pub(crate) query: String,
+    /// Names in lower case, in the order of arrival.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Arrival {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name)?;
+        Some(&found.1)
+    }
+
+    /// Query parameters in order, percent-decoded.
+    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
+        let decode = |text: &str| imcast::adapter::sandbox::percent_decode(text).expect("a query of UTF-8");
+        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(name, value)| (decode(name), decode(value)))
+            .collect()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("a body of JSON")
+    }
+}
+
+/// What the fake does with a request that it has read and written down.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// Answers.
+    Respond(Response),
+    /// Waits until the test releases it, then does the other thing.
+    After(CancellationToken, Box<Reply>),
+    /// Keeps the connection open without a word.
+    Hang,
+    /// Closes the connection with a reset.
+    Reset,
+    /// Sends only so many bytes of the answer, head included, then closes.
+    Cut(Response, usize),
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type".into(), "application/json".into())],
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} Fake\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
+        [head.as_bytes(), &self.body].concat()
+    }
+}
+
+/// Decides about each request: by a queue of replies, or by what is in it.
+pub(crate) type Script = Box<dyn FnMut(&Arrival) -> Reply + Send>;
+
+/// Replies in order; later requests get the last reply again, or a 500.
+pub(crate) fn queue(replies: impl IntoIterator<Item = Reply>, extra: Extra) -> Script {
+    let mut replies: VecDeque<Reply> = replies.into_iter().collect();
+    Box::new(move |_| match (replies.len(), extra) {
+        (1, Extra::Repeat) => replies[0].clone(),
+        _ => replies.pop_front().unwrap_or_else(|| {
+            Reply::Respond(Response::json(500, &serde_json::json!({"error": "unexpected"})))
+        }),
+    })
+}
+
+/// What [`queue`] does when it is empty.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extra {
+    Repeat,
+    Fail,
+}
+
+/// A running fake; dropping it ends it.
+pub(crate) struct FakeProvider {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _refusing: Option<TcpSocket>,
+    _ending: DropGuard,
+}
+
+struct Shared {
+    ledger: Mutex<Vec<Arrival>>,
+    arrived: Notify,
+    script: Mutex<Script>,
+}
+
+impl FakeProvider {
+    pub(crate) async fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let end = CancellationToken::new();
+        let shared = Arc::new(Shared::new(script));
+        let tasks = TaskTracker::new();
+        tasks.spawn(accept_all(
+            listener,
+            Arc::clone(&shared),
+            end.clone(),
+            tasks.clone(),
+        ));
+        Self {
+            address,
+            shared,
+            _refusing: None,
+            _ending: end.drop_guard(),
+        }
+    }
+
+    /// A port that refuses every connection and that nobody else can get meanwhile.
+    pub(crate) fn refusing() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self {
+            address: socket.local_addr().unwrap(),
+            shared: Arc::new(Shared::new(queue([], Extra::Fail))),
+            _refusing: Some(socket),
+            _ending: CancellationToken::new().drop_guard(),
+        }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything that has arrived, in order.
+    pub(crate) fn ledger(&self) -> Vec<Arrival> {
+        self.shared.ledger.lock().unwrap().clone()
+    }
+
+    /// Waits until at least `count` requests have arrived.
+    pub(crate) async fn arrived(&self, count: usize) {
+        loop {
+            let notified = self.shared.arrived.notified();
+            if self.shared.ledger.lock().unwrap().len() >= count {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Shared {
+    fn new(script: Script) -> Self {
+        Self {
+            ledger: Mutex::default(),
+            arrived: Notify::new(),
+            script: Mutex::new(script),
+        }
+    }
+
+    fn record(&self, arrival: &Arrival) -> Reply {
+        self.ledger.lock().unwrap().push(arrival.clone());
+        self.arrived.notify_waiters();
+        (self.script.lock().unwrap())(arrival)
+    }
+}
+
+async fn accept_all(listener: TcpListener, shared: Arc<Shared>, end: CancellationToken, tasks: TaskTracker) {
+    loop {
+        let (stream, _) = tokio::select! {
+            () = end.cancelled() => return,
+            accepted = listener.accept() => accepted.unwrap(),
+        };
+        let (shared, end) = (Arc::clone(&shared), end.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = end.cancelled() => {}
+                () = serve(stream, &shared) => {}
+            }
+        });
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Shared) {
+    stream.set_nodelay(true).unwrap();
+    let mut buffer = Vec::new();
+    while let Some(arrival) = read_request(&mut stream, &mut buffer).await {
+        let mut reply = shared.record(&arrival);
+        while let Reply::After(release, then) = reply {
+            release.cancelled().await;
+            reply = *then;
+        }
+        match reply {
+            Reply::Respond(response) => {
+                if stream.write_all(&response.bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Reply::Cut(response, count) => {
+                let bytes = response.bytes();
+                let _ = stream.write_all(&bytes[..count.min(bytes.len())]).await;
+                return;
+            }
+            Reply::Reset => {
+                let _ = stream.set_zero_linger();
+                return;
+            }
+            // Whatever the client does next, nobody here reads it.
+            Reply::Hang | Reply::After(..) => std::future::pending().await,
+        }
+    }
+}
+
+/// Reads the next request; `None` at the end of the connection.
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Arrival> {
+    let head_end = loop {
+        if let Some(position) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break position;
+        }
+        read_more(stream, buffer).await?;
+    };
+    let head = String::from_utf8(buffer[..head_end].to_vec()).expect("a head of UTF-8");
+    let mut lines = head.split("\r\n");
+    let mut request_line = lines.next()?.split(' ');
+    let (method, target) = (request_line.next()?, request_line.next()?);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let mut arrival = Arrival {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body: Vec::new(),
+    };
+    let announced = arrival.header("content-length").unwrap_or("0").parse::<usize>();
+    let body_end = head_end + 4 + announced.expect("a length in decimal");
+    while buffer.len() < body_end {
+        read_more(stream, buffer).await?;
+    }
+    arrival.body = buffer[head_end + 4..body_end].to_vec();
+    buffer.drain(..body_end);
+    Some(arrival)
+}
+
+async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    match stream.read_buf(buffer).await {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(()),
+    }
+}

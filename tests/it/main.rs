@@ -1,0 +1,16 @@
+//! The gateway from the outside: over real HTTP, against providers that misbehave on purpose.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod accounts;
+mod architecture;
+mod conformance;
+mod fake_provider;
+mod fixtures;
+mod harness;
+mod promises;
+mod sandbox;
+mod signatures;
