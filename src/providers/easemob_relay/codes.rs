@@ -63,16 +63,6 @@ const OTHER: Meaning = Meaning {
            all the same",
 };
 
-/// The meaning of the text about one message that was not sent.
-///
-/// None of them is safe to repeat: nothing removes duplicates, and a message that the relay gave up on may
-/// still have reached Easemob.
-pub(super) fn meaning(text: &str) -> &'static Meaning {
-    let text = text.to_ascii_lowercase();
-    let is_match = |meaning: &&Meaning| meaning.fragments.iter().any(|fragment| text.contains(fragment));
-    MEANINGS.iter().find(is_match).unwrap_or(&OTHER)
-}
-
 /// Hint: code 500 and nobody of this call named.
 pub(super) const NOBODY_NAMED: &str =
     "the relay reports a failure but names no message of this call; some may have been sent";
@@ -87,3 +77,13 @@ pub(super) const OTHER_CODE: &str =
 /// Hint: a code that is not in the document, and this one is not listed.
 pub(super) const OTHER_CODE_UNLISTED: &str =
     "the relay's code is not documented and this message is not listed: nobody can tell";
+
+/// The meaning of the text about one message that was not sent.
+///
+/// None of them is safe to repeat: nothing removes duplicates, and a message that the relay gave up on may
+/// still have reached Easemob.
+pub(super) fn meaning(text: &str) -> &'static Meaning {
+    let text = text.to_ascii_lowercase();
+    let is_match = |meaning: &&Meaning| meaning.fragments.iter().any(|fragment| text.contains(fragment));
+    MEANINGS.iter().find(is_match).unwrap_or(&OTHER)
+}
