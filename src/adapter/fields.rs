@@ -25,6 +25,9 @@ pub struct Fields<'a> {
     numbers: Numbers,
 }
 
+/// Most members of one object: looking for repeated names takes time that grows with the square.
+const MOST_MEMBERS: usize = 1000;
+
 /// What counts as a number or a boolean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
@@ -110,7 +113,11 @@ impl<'a> Fields<'a> {
             faults: Vec::new(),
             numbers,
         };
-        for (name, value) in members {
+        if members.len() > MOST_MEMBERS {
+            let detail = format!("has more than {MOST_MEMBERS} fields");
+            fields.fault(Fault::new("", FaultCode::TooLarge, detail));
+        }
+        for (name, value) in members.into_iter().take(MOST_MEMBERS) {
             if fields.open.iter().any(|(known, _)| *known == name) {
                 fields.fault_at(&name, FaultCode::Conflict, "is given twice");
             } else {
@@ -512,6 +519,14 @@ mod tests {
             ("/o/h~1i", FaultCode::UnknownField),
         ];
         assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    }
+
+    #[test]
+    fn refuses_objects_with_very_many_fields() {
+        let members: Vec<_> = (0..1001).map(|number| format!("\"{number}\":0")).collect();
+        let found = faults(&format!("{{{}}}", members.join(",")), Numbers::Strict, |_| {});
+        assert_eq!(found.len(), 1001);
+        assert_eq!(found[0], ("/o".to_owned(), FaultCode::TooLarge));
     }
 
     #[test]

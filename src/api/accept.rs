@@ -9,6 +9,9 @@ use http::header::ACCEPT;
 /// another format is worth more than none.
 #[must_use]
 pub fn best<T: Copy>(headers: &HeaderMap, first: (&str, T), others: &[(&str, T)]) -> T {
+    if !headers.contains_key(ACCEPT) {
+        return first.1;
+    }
     let ranges = read(headers);
     let mut best = (quality(&ranges, first.0), first.1);
     for (name, offer) in others {

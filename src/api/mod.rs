@@ -17,13 +17,14 @@ pub mod read_batch;
 pub mod read_results;
 pub mod report;
 pub mod request_id;
+pub mod result_parameters;
 pub mod router;
 pub mod send;
 pub mod settings;
 
 use std::sync::Arc;
 
-use crate::api::settings::Settings;
+pub use crate::api::settings::Settings;
 use crate::dispatch::Dispatcher;
 
 /// What the API serves.

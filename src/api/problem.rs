@@ -1,5 +1,6 @@
 //! Refusals, as RFC 9457 problem details: the only place that knows status codes of errors.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
@@ -137,8 +138,9 @@ impl Problem {
     #[must_use]
     pub fn faults(faults: impl IntoIterator<Item = Fault>) -> Self {
         let mut errors: Vec<Fault> = Vec::new();
+        let mut seen = HashSet::new();
         for fault in faults {
-            if !errors.contains(&fault) {
+            if seen.insert((fault.pointer.clone(), fault.code.as_str(), fault.detail.clone())) {
                 errors.push(fault);
             }
         }

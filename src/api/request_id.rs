@@ -44,15 +44,17 @@ pub async fn identify(FromState(state): FromState<State>, mut request: Request, 
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let text = id.to_str().unwrap_or_default();
-        response = match handed_over.get() {
-            Some(batch_id) => answer::handed_over(batch_id),
-            None => problem.respond(response.headers(), &instance, text),
+        response = if let Some(batch_id) = handed_over.get() {
+            tracing::error!(request.id = text, batch.id = %batch_id, "A batch is answered without its report.");
+            answer::handed_over(batch_id)
+        } else {
+            tracing::debug!(
+                request.id = text,
+                code = problem.code().as_str(),
+                "Request refused."
+            );
+            problem.respond(response.headers(), &instance, text)
         };
-        tracing::debug!(
-            request.id = text,
-            code = problem.code().as_str(),
-            "Request refused."
-        );
     }
     response.headers_mut().insert(X_REQUEST_ID, id);
     response

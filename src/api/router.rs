@@ -22,10 +22,18 @@ pub struct State {
     pub bodies: Bodies,
 }
 
+impl State {
+    /// Takes the limits from the settings.
+    #[must_use]
+    pub fn new(api: Arc<Api>) -> Self {
+        let bodies = Bodies::new(&api.settings.limits);
+        Self { api, bodies }
+    }
+}
+
 /// Assembles the routes and what every answer goes through.
 pub fn build(api: Arc<Api>) -> Router {
-    let bodies = Bodies::new(&api.settings.limits);
-    let state = State { api, bodies };
+    let state = State::new(api);
     Router::new()
         .route("/v1/batches", post(send::send))
         // A path of its own: no typo in a plan can send.

@@ -56,13 +56,17 @@ async fn rehearse(output: &mut dyn Write) -> Result<(), CommandError> {
 }
 
 /// The request: a text to somebody whom the stand-in accepts and somebody whom it refuses.
+///
+/// Each in a route and so a call of their own: some providers only ever refuse a whole call.
 fn request(provider: &Provider) -> Value {
     let sandbox = &provider.sandbox;
     let (accepted, refused) = sandbox.recipients;
     let mut request = json!({
-        "channel": sandbox.channel,
-        "to": [accepted, refused],
         "message": { "type": "text", "text": "hello from imcast demo" },
+        "routes": [
+            { "channel": sandbox.channel, "to": [accepted] },
+            { "channel": sandbox.channel, "to": [refused] },
+        ],
     });
     if !sandbox.sender.is_empty()
         && let Some(fields) = request.as_object_mut()

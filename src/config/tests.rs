@@ -279,8 +279,8 @@ const BROKEN_CHANNEL: &[(&str, &str)] = &[
     ),
     ("query.sign = {}", "channels.a.query.sign: must be a string"),
     (
-        "secret_key_file = 5",
-        "channels.a.secret_key_file: must be the path of a file",
+        "region_file = 5",
+        "channels.a.region_file: must be the path of a file",
     ),
 ];
 
@@ -542,4 +542,28 @@ fn providers_have_sound_defaults_of_their_own() {
             provider.name
         );
     }
+}
+
+#[test]
+fn the_example_is_sound_once_its_secrets_exist() {
+    const EXAMPLE: &str = include_str!("../../config/example.toml");
+    let folder = tempfile::tempdir().unwrap();
+    for piece in EXAMPLE.split("\"/run/secrets/").skip(1) {
+        let name = piece.split('"').next().unwrap();
+        std::fs::write(folder.path().join(name), format!("{CANARY}\n")).unwrap();
+    }
+    let text = EXAMPLE.replace("/run/secrets", &folder.path().display().to_string());
+    let settings = read("example.toml", &text, [], REGISTRY).unwrap_or_else(|error| panic!("{error}"));
+    let mut used: Vec<_> = settings
+        .channels
+        .iter()
+        .map(|(_, channel)| channel.provider)
+        .collect();
+    used.sort_unstable();
+    let known: Vec<_> = REGISTRY.iter().map(|provider| provider.name).collect();
+    assert_eq!(used, known);
+    assert_eq!(settings.warnings(), []);
+    let without_files = read("example.toml", EXAMPLE, [], REGISTRY).err().unwrap();
+    let is_missing = |fault: &SettingFault| fault.key.ends_with("_file");
+    assert!(without_files.faults.iter().all(is_missing), "{without_files}");
 }

@@ -77,6 +77,12 @@ impl<'b> Entries<'b> {
         }
     }
 
+    /// Whether there was no entry at all, sound or not.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.next_index == 0
+    }
+
     /// The list, and what was wrong with single entries; pointers are relative to `to` (`/3/ref`).
     #[must_use]
     pub fn into_parts(self) -> (RecipientList, Vec<Fault>) {

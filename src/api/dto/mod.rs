@@ -1,9 +1,11 @@
 //! From the bytes of a request to a [`Batch`](crate::domain::batch::Batch), with every fault at once.
 
+pub mod common;
 pub mod entries;
 pub mod message;
 pub mod options;
 pub mod request;
+pub mod routes;
 pub mod source;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod csv;
 pub mod json;
 pub mod line;
+pub mod stream;
 pub mod text;
 pub mod walk;
 

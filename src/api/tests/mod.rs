@@ -1,0 +1,5 @@
+//! The API as a whole, on a paused clock, with a made-up provider behind a scripted transport.
+
+mod reading;
+mod rig;
+mod sending;

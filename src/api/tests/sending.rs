@@ -1,0 +1,320 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use bytes::Bytes;
+use futures_core::Stream;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use crate::api::problem::{Problem, ProblemCode};
+use crate::api::request_id::{HandedOver, identify};
+use crate::api::router::State;
+use crate::api::tests::rig::{Answered, Rig, request, short_form};
+use crate::domain::id::BatchId;
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_everybody_was_accepted_in_is_200() {
+    let rig = Rig::new();
+    let answered = rig.send(&[("x-request-id", "abc-1")], &["a", "b"]).await;
+    assert_eq!(answered.status, 200);
+    assert_eq!(answered.header("x-request-id"), Some("abc-1"));
+    assert_eq!(answered.header("content-type"), Some("application/json"));
+    assert_eq!(answered.header("batch-id"), answered.json()["id"].as_str());
+    assert_eq!(
+        answered.header("batch-outcome"),
+        Some("all_accepted; total=2; accepted=2; failed=0; unknown=0; pending=0")
+    );
+    assert_eq!(answered.header("preference-applied"), None);
+    assert_eq!(answered.json()["results"][1]["recipient"], "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_somebody_was_not_accepted_in_is_207() {
+    let answered = Rig::new().send(&[], &["a", "bad", "lost", "a", "!x"]).await;
+    assert_eq!(answered.status, 207);
+    assert_eq!(
+        answered.header("batch-outcome"),
+        Some("partial; total=5; accepted=1; failed=3; unknown=1; pending=0")
+    );
+    let statuses: Vec<_> = answered.json()["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["status"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(statuses, ["accepted", "failed", "unknown", "failed", "failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_takes_longer_than_the_wait_is_202_and_goes_on() {
+    let rig = Rig::new();
+    let answered = rig.send(&[("prefer", "wait=3")], &["slow"]).await;
+    assert_eq!(answered.status, 202);
+    let id = answered.json()["id"].as_str().unwrap().to_owned();
+    let location = format!("/v1/batches/{id}");
+    assert_eq!(answered.header("location"), Some(location.as_str()));
+    assert_eq!(answered.header("retry-after"), Some("1"));
+    assert_eq!(answered.header("preference-applied"), Some("wait=3"));
+    assert_eq!(
+        answered.header("batch-outcome"),
+        Some("processing; total=1; accepted=0; failed=0; unknown=0; pending=1")
+    );
+    let looked = rig.get(&location, &[]).await;
+    assert_eq!(
+        (looked.status, &looked.json()["status"]),
+        (200, &json!("processing"))
+    );
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let waited = rig.get(&location, &[("prefer", "wait=25")]).await;
+    assert_eq!(
+        (waited.status, &waited.json()["status"]),
+        (200, &json!("completed"))
+    );
+    assert_eq!(waited.header("preference-applied"), Some("wait=25"));
+    assert_eq!(waited.json()["outcome"], "all_accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_adapters_point_into_the_request() {
+    let rig = Rig::new();
+    let body = json!({
+        "message": { "type": "face", "index": 1 },
+        "routes": [
+            { "channel": "main", "to": ["a"] },
+            { "channel": "other", "to": ["a"] },
+            { "channel": "main", "to": ["a"], "message": { "type": "text", "text": "x" }, "ext": {} },
+            { "channel": "main", "to": ["a"], "target_type": "group", "message": { "type": "text", "text": "x" } },
+        ],
+    });
+    let answered = rig.post("/v1/batches", &[], &body.to_string()).await;
+    let (status, code, faults) = answered.refusal();
+    assert_eq!((status, code.as_str()), (422, "invalid_request"));
+    // One for each provider that cannot carry the message of the top.
+    let expected = [
+        "/message/type unsupported",
+        "/message/type unsupported",
+        "/routes/2/ext unsupported",
+        "/routes/3/target_type unsupported",
+    ];
+    assert_eq!(faults, expected);
+    assert_eq!(rig.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_bad_recipients_only_when_asked_to() {
+    let rig = Rig::new();
+    let body = json!({ "channel": "main", "to": ["a", "!b"], "message": { "type": "text", "text": "" },
+                       "options": { "on_invalid": "reject" } });
+    let answered = rig.post("/v1/batches", &[], &body.to_string()).await;
+    assert_eq!(
+        answered.refusal(),
+        (
+            422,
+            "invalid_request".into(),
+            vec!["/to/1 invalid_recipient".into()]
+        )
+    );
+    assert_eq!(rig.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_what_needs_a_durable_batch() {
+    let rig = Rig::new();
+    let headers = [("idempotency-key", "k"), ("prefer", "respond-async")];
+    let answered = rig.post("/v1/batches", &headers, r#"{"channel":"nobody"}"#).await;
+    let (status, _, faults) = answered.refusal();
+    assert_eq!(status, 422);
+    let expected = [
+        " not_allowed",
+        " not_allowed",
+        "/message required",
+        "/channel unknown_channel",
+        "/to required",
+    ];
+    let mut sorted = faults.clone();
+    sorted.sort();
+    let mut wanted = expected.map(str::to_owned);
+    wanted.sort();
+    assert_eq!(sorted, wanted);
+    assert!(
+        answered
+            .text
+            .contains("this version keeps batches in memory only")
+    );
+    assert_eq!(rig.send(&headers, &["a"]).await.status, 422);
+    assert_eq!(rig.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_bodies_that_are_not_json() {
+    let rig = Rig::new();
+    let code = |answered: Answered| answered.refusal().1;
+    assert_eq!(
+        code(rig.post("/v1/batches", &[], "{\"to\":").await),
+        "invalid_json"
+    );
+    let raw = |headers: &[(&str, &str)], body: Body| request("POST", "/v1/batches", headers, body);
+    let json_type = ("content-type", "Application/JSON; charset=utf-8");
+    let not_text = raw(&[json_type], Body::from(vec![0xff, 0xfe]));
+    assert_eq!(code(rig.call(not_text).await), "invalid_json");
+    for headers in [
+        &[][..],
+        &[("content-type", "application/x-www-form-urlencoded")],
+        &[("content-type", "text/json")],
+        &[json_type, ("content-encoding", "gzip")],
+    ] {
+        let answered = rig.call(raw(headers, Body::from(short_form(&["a"])))).await;
+        assert_eq!(answered.refusal().1, "unsupported_media_type", "{headers:?}");
+    }
+    let sound = raw(&[json_type], Body::from(short_form(&["a"])));
+    assert_eq!(rig.call(sound).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_over_the_limit_is_413_announced_or_not() {
+    let rig = Rig::with(|settings| settings.limits.body_bytes = 100);
+    let long = " ".repeat(101);
+    assert_eq!(rig.post("/v1/batches", &[], &long).await.refusal().1, "too_large");
+    let headers = [("content-type", "application/json"), ("content-length", "101")];
+    let announced = request(
+        "POST",
+        "/v1/batches",
+        &headers,
+        Body::from_stream(Pieces::Untouched),
+    );
+    assert_eq!(rig.call(announced).await.refusal().1, "too_large");
+    let pieces = Body::from_stream(Pieces::Blanks(101));
+    let chunked = request("POST", "/v1/batches", &headers[..1], pieces);
+    assert_eq!(rig.call(chunked).await.refusal().1, "too_large");
+    assert_eq!(rig.send(&[], &["a"]).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_beyond_the_room_for_them_are_503() {
+    let rig = Rig::with(|settings| settings.limits.held_body_bytes = 50);
+    let answered = rig.send(&[], &["a"]).await;
+    assert_eq!(answered.header("retry-after"), Some("1"));
+    assert_eq!(answered.refusal().1, "overloaded");
+    let pieces = Body::from_stream(Pieces::Blanks(51));
+    let chunked = request(
+        "POST",
+        "/v1/batches",
+        &[("content-type", "application/json")],
+        pieces,
+    );
+    assert_eq!(rig.call(chunked).await.refusal().1, "overloaded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stops_coming_is_408() {
+    let headers = [("content-type", "application/json")];
+    let stuck = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Stuck));
+    assert_eq!(Rig::new().call(stuck).await.refusal().1, "timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_a_stream_of_recipients() {
+    let rig = Rig::new();
+    let body = "{\"channel\":\"main\",\"message\":{\"type\":\"text\",\"text\":\"hi\"}}\n\"a\"\n{\"id\":\"b\",\"ref\":\"r\"}\n";
+    let headers = [("content-type", "application/x-ndjson")];
+    let answered = rig
+        .call(request("POST", "/v1/batches", &headers, Body::from(body)))
+        .await;
+    assert_eq!(answered.status, 200);
+    assert_eq!(answered.json()["results"][1]["ref"], "r");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_is_read_beside_the_connections() {
+    let ids: Vec<_> = (0..20_000)
+        .map(|number| format!("recipient-{number:06}"))
+        .collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let answered = Rig::new().send(&[], &ids).await;
+    assert_eq!(answered.status, 200);
+    assert_eq!(answered.json()["counts"]["accepted"], 20_000);
+    assert_eq!(answered.json()["results_truncated"], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_new_batches_when_full_or_draining() {
+    let rig = Rig::with(|settings| settings.limits.batches_in_progress = 1);
+    assert_eq!(rig.send(&[("prefer", "wait=0")], &["slow"]).await.status, 202);
+    assert_eq!(rig.send(&[], &["a"]).await.refusal().1, "overloaded");
+    assert_eq!(rig.get("/readyz", &[]).await.status, 200);
+    rig.api.dispatcher.refuse_new();
+    assert_eq!(rig.send(&[], &["a"]).await.refusal().1, "draining");
+    assert_eq!(rig.get("/readyz", &[]).await.refusal().0, 503);
+    assert_eq!(rig.get("/livez", &[]).await.text, "live\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_before_the_hand_over_is_500() {
+    let headers = [("content-type", "application/json")];
+    let planted = request(
+        "POST",
+        "/v1/batches",
+        &headers,
+        Body::from_stream(Pieces::Untouched),
+    );
+    assert_eq!(Rig::new().call(planted).await.refusal().1, "internal");
+}
+
+#[tokio::test]
+async fn after_the_hand_over_no_fault_of_ours_is_an_error() {
+    let rig = Rig::new();
+    let id = BatchId::new(1, 1);
+    let state = State::new(Arc::clone(&rig.api));
+    let router = axum::Router::new()
+        .route(
+            "/",
+            get(move |Extension(handed_over): Extension<HandedOver>| async move {
+                handed_over.set(id);
+                Problem::new(ProblemCode::Internal, "planted")
+            }),
+        )
+        .layer(from_fn_with_state(state, identify));
+    let response = router
+        .oneshot(request("GET", "/", &[], Body::empty()))
+        .await
+        .unwrap();
+    let answered = Answered::read(response).await;
+    assert_eq!(answered.status, 202);
+    assert_eq!(answered.json()["id"], id.to_string());
+    assert_eq!(
+        answered.header("location"),
+        Some(format!("/v1/batches/{id}").as_str())
+    );
+}
+
+/// A body that comes in pieces and does not announce its length.
+enum Pieces {
+    /// Must not be asked for anything.
+    Untouched,
+    /// Never comes.
+    Stuck,
+    /// So many blanks.
+    Blanks(usize),
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Untouched => panic!("the body was read"),
+            Self::Stuck => Poll::Pending,
+            Self::Blanks(0) => Poll::Ready(None),
+            Self::Blanks(left) => {
+                *left -= 1;
+                Poll::Ready(Some(Ok(Bytes::from_static(b" "))))
+            }
+        }
+    }
+}
