@@ -12,7 +12,7 @@ use crate::providers::easemob_relay::settings::Query;
 /// There is no algorithm, lifetime or renewal: the document shows one URL, and its `sign` cannot be made from
 /// the parts that are visible. All five values are secret, the callers' too.
 /// Source: interface 2.8, "test environment", read 2026-11-21.
-pub struct SignedQuery {
+pub(super) struct SignedQuery {
     configured: Query,
 }
 
@@ -34,7 +34,7 @@ struct GivenQuery {
 
 impl SignedQuery {
     /// Signs with these values unless a request brings its own.
-    pub fn new(configured: Query) -> Self {
+    pub(super) fn new(configured: Query) -> Self {
         Self { configured }
     }
 }

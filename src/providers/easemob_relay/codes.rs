@@ -7,7 +7,7 @@ use crate::domain::failure::FailureKind;
 
 /// The envelope's `code`, sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub(super) enum Code {
     /// 200: everything was sent.
     Sent,
     /// 500: not everything was sent; `data` lists what was not.
@@ -18,7 +18,7 @@ pub enum Code {
 
 impl Code {
     /// Sorts the code by its decimal text.
-    pub fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         match text {
             "200" => Self::Sent,
             "500" => Self::NotAllSent,
@@ -29,13 +29,13 @@ impl Code {
 
 /// What a text about one message means.
 #[derive(Debug)]
-pub struct Meaning {
+pub(super) struct Meaning {
     /// Fragments, in lower case, any of which identifies the text; none = every other text.
     fragments: &'static [&'static str],
     /// The class.
-    pub kind: FailureKind,
+    pub(super) kind: FailureKind,
     /// What it means, for a person.
-    pub hint: &'static str,
+    pub(super) hint: &'static str,
 }
 
 /// In order; the first match counts.
@@ -63,30 +63,27 @@ const OTHER: Meaning = Meaning {
            all the same",
 };
 
+/// Hint: code 500 and nobody of this call named.
+pub(super) const NOBODY_NAMED: &str =
+    "the relay reports a failure but names no message of this call; some may have been sent";
+/// Hint: code 200 and yet listed.
+pub(super) const SENT_BUT_LISTED: &str = "the relay reports success and lists this message all the same";
+/// Hint: some entries name nobody.
+pub(super) const NOT_TOLD_APART: &str =
+    "the relay lists messages without saying whose they are; this one may be among them";
+/// Hint: a code that is not in the document, and nothing listed.
+pub(super) const OTHER_CODE: &str =
+    "a code that the relay does not document; a wrong `sign` is probably answered like this";
+/// Hint: a code that is not in the document, and this one is not listed.
+pub(super) const OTHER_CODE_UNLISTED: &str =
+    "the relay's code is not documented and this message is not listed: nobody can tell";
+
 /// The meaning of the text about one message that was not sent.
 ///
 /// None of them is safe to repeat: nothing removes duplicates, and a message that the relay gave up on may
 /// still have reached Easemob.
-pub fn meaning(text: &str) -> &'static Meaning {
+pub(super) fn meaning(text: &str) -> &'static Meaning {
     let text = text.to_ascii_lowercase();
     let is_match = |meaning: &&Meaning| meaning.fragments.iter().any(|fragment| text.contains(fragment));
     MEANINGS.iter().find(is_match).unwrap_or(&OTHER)
-}
-
-/// Hints about whole answers.
-pub mod hint {
-    /// Code 500 and nobody of this call named.
-    pub const NOBODY_NAMED: &str =
-        "the relay reports a failure but names no message of this call; some may have been sent";
-    /// Code 200 and yet listed.
-    pub const SENT_BUT_LISTED: &str = "the relay reports success and lists this message all the same";
-    /// Some entries name nobody.
-    pub const NOT_TOLD_APART: &str =
-        "the relay lists messages without saying whose they are; this one may be among them";
-    /// A code that is not in the document, and nothing listed.
-    pub const OTHER_CODE: &str =
-        "a code that the relay does not document; a wrong `sign` is probably answered like this";
-    /// A code that is not in the document, and this one is not listed.
-    pub const OTHER_CODE_UNLISTED: &str =
-        "the relay's code is not documented and this message is not listed: nobody can tell";
 }

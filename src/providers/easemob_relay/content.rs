@@ -11,25 +11,25 @@ use crate::domain::report::{Warning, WarningCode};
 
 /// What a message contributes to its entry.
 #[derive(Debug)]
-pub struct Content {
+pub(super) struct Content {
     /// `msgType`.
-    pub msg_type: Arc<str>,
+    pub(super) msg_type: Arc<str>,
     /// `msg`, as JSON.
-    pub msg: Vec<u8>,
+    pub(super) msg: Vec<u8>,
     /// `mediaFile`, where a native message brings its own.
-    pub media_file: Option<JsonText>,
+    pub(super) media_file: Option<JsonText>,
     /// `ext`, where a native message brings its own.
-    pub ext: Option<JsonText>,
+    pub(super) ext: Option<JsonText>,
     /// Further members of `msgBody`, each after a comma.
-    pub more: Vec<u8>,
+    pub(super) more: Vec<u8>,
     /// `fileUrl`; empty without a file.
-    pub file_url: Arc<str>,
+    pub(super) file_url: Arc<str>,
     /// Whether the option `file_url` makes sense.
-    pub may_have_file: bool,
+    pub(super) may_have_file: bool,
 }
 
 /// Reads a message; what is left out goes to `warnings`, what cannot be carried to `faults`.
-pub fn read(message: &Message, warnings: &mut Vec<Warning>, faults: &mut Vec<Fault>) -> Content {
+pub(super) fn read(message: &Message, warnings: &mut Vec<Warning>, faults: &mut Vec<Fault>) -> Content {
     let mut gaps = Gaps { warnings, faults };
     match message {
         Message::Text { text } => {
@@ -54,7 +54,7 @@ pub fn read(message: &Message, warnings: &mut Vec<Warning>, faults: &mut Vec<Fau
 }
 
 /// `text` as a JSON string.
-pub fn json_string(text: &str) -> Vec<u8> {
+pub(super) fn json_string(text: &str) -> Vec<u8> {
     let mut json = Vec::with_capacity(text.len() + 2);
     push_json_string(&mut json, text);
     json

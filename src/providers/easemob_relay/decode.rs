@@ -8,11 +8,11 @@ use crate::adapter::{Answer, Call, DecodeError, Repeat, Verdict};
 use crate::domain::failure::{Cause, Failure, FailureKind};
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes, OutcomesBuilder};
 use crate::domain::report::{Warning, WarningCode};
-use crate::providers::easemob_relay::codes::{self, Code, hint};
+use crate::providers::easemob_relay::codes::{self, Code};
 use crate::providers::easemob_relay::wire::{Data, Envelope};
 
 /// Reads an answer. The envelope decides, whatever the HTTP status: the document names none.
-pub fn decode(call: &Call<'_>, response: &WireResponse) -> Result<Answer, DecodeError> {
+pub(super) fn decode(call: &Call<'_>, response: &WireResponse) -> Result<Answer, DecodeError> {
     let envelope = Envelope::parse(&response.body).ok_or(DecodeError::NotDocumented)?;
     let code = Code::of(&envelope.code);
     match &envelope.data {
@@ -50,14 +50,14 @@ fn nobody_named(envelope: &Envelope<'_>) -> Verdict {
         FailureKind::ProviderError,
         envelope,
         &envelope.message,
-        hint::NOBODY_NAMED,
+        codes::NOBODY_NAMED,
     ))
 }
 
 fn unreadable(call: &Call<'_>, code: Code, envelope: &Envelope<'_>) -> Verdict {
     match code {
         Code::Sent => Verdict::Answered(Outcomes::same(
-            unaccounted(envelope, hint::NOT_TOLD_APART),
+            unaccounted(envelope, codes::NOT_TOLD_APART),
             call.recipients.len(),
         )),
         Code::NotAllSent | Code::Other => nobody_named(envelope),
@@ -73,7 +73,7 @@ fn nothing_listed(call: &Call<'_>, code: Code, envelope: &Envelope<'_>) -> Verdi
                 FailureKind::ProviderError,
                 envelope,
                 &envelope.message,
-                hint::OTHER_CODE,
+                codes::OTHER_CODE,
             ),
             repeat: Repeat::Never,
             retry_after: None,
@@ -147,7 +147,7 @@ fn listed(call: &Call<'_>, code: Code, envelope: &Envelope<'_>, entries: &[Optio
         ));
     }
     if code == Code::Sent && !findings.named.is_empty() {
-        warnings.push(warning(WarningCode::ContradictoryAnswer, hint::SENT_BUT_LISTED));
+        warnings.push(warning(WarningCode::ContradictoryAnswer, codes::SENT_BUT_LISTED));
     }
     Answer {
         verdict,
@@ -158,7 +158,7 @@ fn listed(call: &Call<'_>, code: Code, envelope: &Envelope<'_>, entries: &[Optio
 
 fn sent_but_listed(call: &Call<'_>, envelope: &Envelope<'_>, findings: &Findings<'_>) -> Verdict {
     let rest = if findings.has_nameless {
-        unaccounted(envelope, hint::NOT_TOLD_APART)
+        unaccounted(envelope, codes::NOT_TOLD_APART)
     } else {
         accepted()
     };
@@ -170,7 +170,7 @@ fn sent_but_listed(call: &Call<'_>, envelope: &Envelope<'_>, findings: &Findings
         FailureKind::Unknown,
         envelope,
         &envelope.message,
-        hint::SENT_BUT_LISTED,
+        codes::SENT_BUT_LISTED,
     )));
     for (offset, _) in &findings.named {
         outcomes.assign(*offset, contradiction);
@@ -180,9 +180,9 @@ fn sent_but_listed(call: &Call<'_>, envelope: &Envelope<'_>, findings: &Findings
 
 fn not_sent(call: &Call<'_>, code: Code, envelope: &Envelope<'_>, findings: &Findings<'_>) -> Verdict {
     let rest = if code == Code::Other {
-        unaccounted(envelope, hint::OTHER_CODE_UNLISTED)
+        unaccounted(envelope, codes::OTHER_CODE_UNLISTED)
     } else if findings.has_nameless {
-        unaccounted(envelope, hint::NOT_TOLD_APART)
+        unaccounted(envelope, codes::NOT_TOLD_APART)
     } else {
         accepted()
     };

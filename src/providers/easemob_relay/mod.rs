@@ -16,7 +16,7 @@ mod codes;
 mod content;
 mod decode;
 mod options;
-mod sandbox;
+pub mod sandbox;
 mod settings;
 mod translate;
 mod wire;

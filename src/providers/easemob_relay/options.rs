@@ -15,26 +15,26 @@ const POINTER: &str = "/provider_options/easemob_relay";
 ///
 /// `query` is checked here and applied in `auth.rs`, since it is a credential.
 #[derive(Debug, Default)]
-pub struct Options {
+pub(super) struct Options {
     /// `targetType`, as our own word.
-    pub target_type: Option<TargetType>,
+    pub(super) target_type: Option<TargetType>,
     /// `mediaFile`.
-    pub media_file: Option<Arc<str>>,
+    pub(super) media_file: Option<Arc<str>>,
     /// `fileUrl`, in place of the message's URL.
-    pub file_url: Option<Arc<str>>,
+    pub(super) file_url: Option<Arc<str>>,
     /// `ext`: an object.
-    pub ext: Option<JsonText>,
+    pub(super) ext: Option<JsonText>,
     /// `reqUrl`, in place of the channel's.
-    pub req_url: Option<Arc<str>>,
+    pub(super) req_url: Option<Arc<str>>,
 }
 
 /// A fault of one option.
-pub fn fault(name: &str, code: FaultCode, detail: impl Into<String>) -> Fault {
+pub(super) fn fault(name: &str, code: FaultCode, detail: impl Into<String>) -> Fault {
     Fault::new(format!("{POINTER}/{name}"), code, detail)
 }
 
 /// Reads the block and adds what is wrong with it to `faults`.
-pub fn read(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options {
+pub(super) fn read(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options {
     let Some(block) = block else {
         return Options::default();
     };

@@ -98,11 +98,11 @@ impl StandIn for Standin {
             return page(StatusCode::UNSUPPORTED_MEDIA_TYPE, "<html>HTTP Status 415</html>");
         }
         if !is_signed(request) {
-            return envelope(now, 401, "签名错误", Value::Null);
+            return envelope(now, 401, "签名错误", &Value::Null);
         }
         match read_messages(request.body) {
             Ok(messages) => self.send(&messages, now),
-            Err(field) => envelope(now, 400, &format!("参数错误: {field}"), Value::Null),
+            Err(field) => envelope(now, 400, &format!("参数错误: {field}"), &Value::Null),
         }
     }
 }
@@ -141,17 +141,17 @@ impl Standin {
             return throttled();
         }
         if names(MAGIC_REJECT_CALL) {
-            return envelope(now, 403, "应用被禁用", Value::Null);
+            return envelope(now, 403, "应用被禁用", &Value::Null);
         }
         if names(MAGIC_UNDECIDED) {
-            return envelope(now, 500, UNKNOWN_EXCEPTION, Value::Null);
+            return envelope(now, 500, UNKNOWN_EXCEPTION, &Value::Null);
         }
         let failed: Vec<Value> = messages.iter().filter_map(failed_entry).collect();
         if failed.is_empty() {
-            return envelope(now, 200, "成功", Value::Array(failed));
+            return envelope(now, 200, "成功", &Value::Array(failed));
         }
         let texts = vec![UNKNOWN_EXCEPTION; failed.len()].join(", ");
-        envelope(now, 500, &format!("[{texts}]"), Value::Array(failed))
+        envelope(now, 500, &format!("[{texts}]"), &Value::Array(failed))
     }
 }
 
@@ -257,7 +257,7 @@ fn filled<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 /// The document's success answer has `page`, its failure answer has not.
-fn envelope(now: SystemTime, code: u16, message: &str, data: Value) -> StandInAnswer {
+fn envelope(now: SystemTime, code: u16, message: &str, data: &Value) -> StandInAnswer {
     let operation_time = jiff::Timestamp::try_from(now)
         .map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
         .unwrap_or_default();

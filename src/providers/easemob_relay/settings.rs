@@ -8,13 +8,13 @@ use crate::domain::fault::FaultCode;
 
 /// What the adapter needs of a channel's keys; credentials are apart, in [`Query`].
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Path of the endpoint below the base URL, percent-encoded.
-    pub path: Arc<str>,
+    pub(super) path: Arc<str>,
     /// The `reqUrl` of the body, unless a request gives its own.
-    pub req_url: Arc<str>,
+    pub(super) req_url: Arc<str>,
     /// How `msgBody` is written.
-    pub msg_body_encoding: MsgBodyEncoding,
+    pub(super) msg_body_encoding: MsgBodyEncoding,
 }
 
 /// How `msgBody` is written.
@@ -22,7 +22,7 @@ pub struct Settings {
 /// Source: interface 2.8: the table of body fields says "JSON string", its type column and the example say
 /// object; read 2026-11-21.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MsgBodyEncoding {
+pub(super) enum MsgBodyEncoding {
     /// As an object.
     Object,
     /// As JSON text inside a string.
@@ -33,21 +33,21 @@ pub enum MsgBodyEncoding {
 ///
 /// Source: interface 2.8, "test environment": only an example URL; how `sign` is made is undocumented.
 #[derive(Clone, Debug)]
-pub struct Query {
+pub(super) struct Query {
     /// `apiVersion`.
-    pub api_version: Secret,
+    pub(super) api_version: Secret,
     /// `client`.
-    pub client: Secret,
+    pub(super) client: Secret,
     /// `version`.
-    pub version: Secret,
+    pub(super) version: Secret,
     /// `channel`.
-    pub channel: Secret,
+    pub(super) channel: Secret,
     /// `sign`.
-    pub sign: Secret,
+    pub(super) sign: Secret,
 }
 
 /// Takes the relay's own keys; `None` if a fault was added.
-pub fn read(fields: &mut Fields<'_>) -> Option<(Settings, Query)> {
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<(Settings, Query)> {
     let path = fields.required_text("path").and_then(|path| {
         if is_path(&path) && !path.contains(['?', '#']) && path.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Some(path);
@@ -98,7 +98,7 @@ fn read_query(fields: &mut Fields<'_>) -> Option<Query> {
 /// Checks the `req_url` of settings or of a request; `None` if a fault was added.
 ///
 /// The relay calls it on its own network, so it must not be able to name another host.
-pub fn check_req_url(fields: &mut Fields<'_>, text: Arc<str>) -> Option<Arc<str>> {
+pub(super) fn check_req_url(fields: &mut Fields<'_>, text: Arc<str>) -> Option<Arc<str>> {
     if is_path(&text) {
         return Some(text);
     }

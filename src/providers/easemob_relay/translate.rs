@@ -27,7 +27,7 @@ const TIME_PER_RECIPIENT: Duration = Duration::from_millis(200);
 
 /// A route that can be sent through the relay.
 #[derive(Debug)]
-pub struct Sending {
+pub(super) struct Sending {
     template: Template,
     path: Arc<str>,
     timeout: Duration,
@@ -36,7 +36,7 @@ pub struct Sending {
 }
 
 /// Checks a route and encodes its message; all faults at once.
-pub fn prepare(
+pub(super) fn prepare(
     profile: &Profile,
     settings: &Settings,
     timeout: Duration,

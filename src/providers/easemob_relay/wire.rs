@@ -11,28 +11,28 @@ use crate::domain::recipients::Recipients;
 use crate::providers::easemob_relay::settings::MsgBodyEncoding;
 
 /// One message as the relay wants it, without its recipient. All but words of ours is JSON already.
-pub struct MessagePart<'a> {
+pub(super) struct MessagePart<'a> {
     /// `msgType`, outside and inside.
-    pub msg_type: &'a str,
+    pub(super) msg_type: &'a str,
     /// `fromUser`.
-    pub from_user: &'a str,
+    pub(super) from_user: &'a str,
     /// `msg`, as JSON.
-    pub msg: &'a [u8],
+    pub(super) msg: &'a [u8],
     /// `mediaFile`, as JSON.
-    pub media_file: &'a [u8],
+    pub(super) media_file: &'a [u8],
     /// `ext`, as JSON; an object or `null`.
-    pub ext: &'a [u8],
+    pub(super) ext: &'a [u8],
     /// `targetType`.
-    pub target_type: &'a str,
+    pub(super) target_type: &'a str,
     /// Further members of `msgBody`: names and values as JSON, each pair after a comma.
-    pub more: &'a [u8],
+    pub(super) more: &'a [u8],
     /// `fileUrl`; empty without a file.
-    pub file_url: &'a str,
+    pub(super) file_url: &'a str,
 }
 
 /// A call's body with gaps for the recipients: the message is encoded once and repeated around each id.
 #[derive(Debug)]
-pub struct Template {
+pub(super) struct Template {
     head: Vec<u8>,
     before_id: Vec<u8>,
     after_id: Vec<u8>,
@@ -48,7 +48,7 @@ impl Template {
     /// All seven fields of `msgBody` are always written, in the document's order, `targetType` above all: its
     /// default is a group.
     /// Source: interface 2.8, "parameters", "message fields", "body format", read 2026-11-21.
-    pub fn new(req_url: &str, part: &MessagePart<'_>, encoding: MsgBodyEncoding) -> Self {
+    pub(super) fn new(req_url: &str, part: &MessagePart<'_>, encoding: MsgBodyEncoding) -> Self {
         let mut head = br#"{"reqUrl":"#.to_vec();
         push_json_string(&mut head, req_url);
         head.extend_from_slice(br#","messages":["#);
@@ -82,7 +82,7 @@ impl Template {
     }
 
     /// The body for these recipients.
-    pub fn fill(&self, recipients: Recipients<'_>) -> Vec<u8> {
+    pub(super) fn fill(&self, recipients: Recipients<'_>) -> Vec<u8> {
         // A comma and two quotes, which take a backslash each inside a string.
         let around = self.before_id.len() + self.after_id.len() + 5;
         let messages = around.saturating_mul(recipients.len());
@@ -159,17 +159,17 @@ struct RawEnvelope<'a> {
 }
 
 /// The envelope, as far as it can be read.
-pub struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     /// `code` as decimal text; a string of digits counts as a number.
-    pub code: Box<str>,
+    pub(super) code: Box<str>,
     /// `message`; empty if there is none or it is no text.
-    pub message: Cow<'a, str>,
+    pub(super) message: Cow<'a, str>,
     /// `data`: the messages that were not sent.
-    pub data: Data<'a>,
+    pub(super) data: Data<'a>,
 }
 
 /// What stands in `data`.
-pub enum Data<'a> {
+pub(super) enum Data<'a> {
     /// One entry per message; `None` = an entry that names nobody.
     Listed(Vec<Option<Cow<'a, str>>>),
     /// Neither a list nor anything that may stand for one.
@@ -178,7 +178,7 @@ pub enum Data<'a> {
 
 impl<'a> Envelope<'a> {
     /// Reads an answer's body; `None` if it is no envelope.
-    pub fn parse(body: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         // A derived struct would also take an array.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return None;
@@ -190,9 +190,7 @@ impl<'a> Envelope<'a> {
                 .message
                 .and_then(|token| read_text(token.get()))
                 .unwrap_or_default(),
-            data: raw
-                .data
-                .map_or_else(|| Data::Listed(Vec::new()), |token| Data::read(token)),
+            data: raw.data.map_or_else(|| Data::Listed(Vec::new()), Data::read),
         })
     }
 }
