@@ -13,9 +13,9 @@ pub async fn live() -> &'static str {
 /// Answers whether new work should come here.
 ///
 /// # Errors
-/// A [`Problem`] while the process drains.
+/// A [`Problem`] from the moment on that the process was told to end.
 pub async fn ready(FromState(state): FromState<State>) -> Result<&'static str, Problem> {
-    if state.api.dispatcher.is_draining() {
+    if state.api.dispatcher.is_leaving() {
         return Err(Problem::new(ProblemCode::Draining, "this process is about to end").with_retry_after(1));
     }
     Ok("ready\n")

@@ -131,7 +131,8 @@ impl App {
     /// `grace` to finish.
     pub async fn shutdown(self) {
         let ShutdownSettings { drain_delay, grace } = self.shutdown;
-        self.dispatcher.refuse_new();
+        // A load balancer needs the delay to notice; until then it may go on sending work here.
+        self.dispatcher.leave();
         info!(
             drain_delay_seconds = drain_delay.as_secs(),
             running_count = self.dispatcher.running_count(),

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     running: Mutex<HashMap<BatchId, Running>>,
     /// Every task that outlives a request: the application waits for them before it ends.
     tasks: TaskTracker,
+    /// Cancelled once no new work should be sent here.
+    leaving: CancellationToken,
     /// Cancelled once new batches are refused.
     refusing: CancellationToken,
     /// Cancelled once calls that have not started never will.
@@ -78,6 +80,7 @@ impl Dispatcher {
             randomness,
             running: Mutex::default(),
             tasks: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             refusing: CancellationToken::new(),
             draining: CancellationToken::new(),
         };
@@ -171,6 +174,17 @@ impl Dispatcher {
         self.shared.running().len()
     }
 
+    /// Whether no new work should be sent here, although it is still taken.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.shared.leaving.is_cancelled()
+    }
+
+    /// Says that no new work should be sent here; what comes all the same is still taken.
+    pub fn leave(&self) {
+        self.shared.leaving.cancel();
+    }
+
     /// Whether new batches are refused.
     #[must_use]
     pub fn is_draining(&self) -> bool {
@@ -179,6 +193,7 @@ impl Dispatcher {
 
     /// Refuses new batches from now on.
     pub fn refuse_new(&self) {
+        self.leave();
         self.shared.refusing.cancel();
     }
 

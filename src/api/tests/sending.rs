@@ -248,9 +248,11 @@ async fn refuses_new_batches_when_full_or_draining() {
     assert_eq!(rig.send(&[("prefer", "wait=0")], &["slow"]).await.status, 202);
     assert_eq!(rig.send(&[], &["a"]).await.refusal().1, "overloaded");
     assert_eq!(rig.get("/readyz", &[]).await.status, 200);
+    rig.api.dispatcher.leave();
+    assert_eq!(rig.get("/readyz", &[]).await.refusal().0, 503);
+    assert_eq!(rig.send(&[], &["a"]).await.refusal().1, "overloaded");
     rig.api.dispatcher.refuse_new();
     assert_eq!(rig.send(&[], &["a"]).await.refusal().1, "draining");
-    assert_eq!(rig.get("/readyz", &[]).await.refusal().0, 503);
     assert_eq!(rig.get("/livez", &[]).await.text, "live\n");
 }
 
