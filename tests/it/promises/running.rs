@@ -38,10 +38,16 @@ async fn a_hanging_provider_does_not_hold_up_another() {
         {"channel": "slow", "to": ["a"]},
         {"channel": "quick", "from": "dave", "to": [first, second]},
     ]});
-    let answer = gateway
-        .post("/v1/batches", &both.to_string(), &[("prefer", "wait=1")])
+    let taken = gateway
+        .post("/v1/batches", &both.to_string(), &[("prefer", "wait=0")])
         .await;
-    assert_eq!(answer.status, 202, "{}", answer.text);
+    assert_eq!(taken.status, 202, "{}", taken.text);
+    let mut answer = taken;
+    while answer.json()["counts"]["accepted"] != 2 {
+        let place = answer.json()["links"]["self"].as_str().unwrap().to_owned();
+        answer = gateway.get(&place).await;
+    }
+    assert_eq!(answer.json()["status"], "processing", "{}", answer.text);
     assert_eq!(statuses(&answer), ["pending", "accepted", "accepted"]);
 }
 
