@@ -60,7 +60,7 @@ struct Source {
 
 impl Source {
     fn is_test(&self) -> bool {
-        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("tests.rs") || self.path.ends_with("test_rig.rs") || self.path.contains("/tests/")
     }
 
     /// Lines of code before the tests of the file, with their numbers.

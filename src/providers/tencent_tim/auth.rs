@@ -1,143 +1,178 @@
-//! UserSig (`TLSSigAPIv2`): the signature that stands in every request's URL.
+//! UserSig: the signature that stands in every request's URL.
 //!
-//! Source: official packages tls-sig-api-v2 (Python 1.1, npm 1.0.2), read 2026-11-21.
+//! Source: Tencent IM, UserSig (documents 32688 and 1655), and the official packages tls-sig-api-v2 1.1
+//! (Python) and 1.0.2 (npm), read 2026-11-21. Applications from before 2019-07-19 sign with ECDSA and are not
+//! served.
 
-use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
+use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
 use sha2::Sha256;
 
 use crate::adapter::secret::Secret;
 use crate::adapter::wire::WireRequest;
 use crate::adapter::{Attempt, AuthError, Sign};
 use crate::providers::tencent_tim::settings::Settings;
+use crate::providers::tencent_tim::wire::low_half;
 
-/// Signs with one application's key; the current signature lives as long as the channel.
+/// A wall clock that stepped back further than this makes a kept signature useless: it would lie in the future.
+const TOLERATED_STEP_BACK: Duration = Duration::from_secs(60);
+
+/// Signs for one application; keeps the signature it made last.
 pub(super) struct UserSig {
     settings: Settings,
-    current: Mutex<Option<Current>>,
+    /// Owned by this channel and gone with it. Held while a signature is made: that takes microseconds and
+    /// never waits for anything.
+    kept: Mutex<Option<Kept>>,
 }
 
-struct Current {
+/// One signature.
+struct Kept {
     text: Secret,
-    /// From when on a new one is made.
+    made_at: SystemTime,
     renew_at: SystemTime,
 }
 
 impl UserSig {
-    pub(super) const fn new(settings: Settings) -> Self {
+    /// Signs with these settings.
+    pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            current: Mutex::new(None),
+            kept: Mutex::new(None),
         }
     }
 
-    fn text(&self, now: SystemTime) -> Result<Secret, AuthError> {
-        let mut current = self.current();
-        if let Some(current) = &*current
-            && now < current.renew_at
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        // What a panicking thread left behind is either a whole signature or none.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self, now: SystemTime) -> Result<String, AuthError> {
+        let mut kept = self.kept();
+        if let Some(kept) = kept.as_ref()
+            && now < kept.renew_at
+            && now + TOLERATED_STEP_BACK >= kept.made_at
         {
-            return Ok(current.text.clone());
+            return Ok(kept.text.expose().to_owned());
         }
-        let text = Secret::new(user_sig(&self.settings, now, None)?);
-        // A fifth of its life is left when the next one is made.
-        let renew_at = now + self.settings.usersig_ttl.mul_f64(0.8);
-        *current = Some(Current {
-            text: text.clone(),
-            renew_at,
+        let ttl = self.settings.usersig_ttl_seconds;
+        let text = Claim {
+            identifier: &self.settings.identifier,
+            sdk_app_id: self.settings.sdk_app_id,
+            made_at: unix_seconds(now),
+            ttl,
+        }
+        .sign(&self.settings.secret_key)?;
+        *kept = Some(Kept {
+            text: Secret::new(text.clone()),
+            made_at: now,
+            // A fifth of its life is left then.
+            renew_at: now + Duration::from_secs(ttl / 5 * 4),
         });
         Ok(text)
-    }
-
-    fn current(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sign for UserSig {
     fn sign(&self, attempt: &Attempt<'_>, request: &mut WireRequest) -> Result<(), AuthError> {
-        request.push_query("sdkappid", self.settings.sdk_app_id.to_string());
-        request.push_query("identifier", self.settings.identifier.clone());
-        request.push_secret_query("usersig", self.text(attempt.now)?.expose());
-        // New for every HTTP request, repeats included; 32 bits, unsigned.
-        request.push_query("random", (attempt.nonce >> 32).to_string());
-        request.push_query("contenttype", "json");
+        request.push_secret_query("usersig", self.current(attempt.now)?);
+        // Source: REST API introduction, "random: unsigned 32-bit integer"; a new one per HTTP request.
+        request.push_query("random", low_half(attempt.nonce).to_string());
         Ok(())
     }
 
     fn renew(&self) {
-        *self.current() = None;
+        *self.kept() = None;
     }
 }
 
-/// The text whose HMAC is the signature: four lines, each ended, the last one too.
-///
-/// `time`: Unix seconds. The lifetime is one in seconds, not a point in time. `user_buffer`: rights in base64, a
-/// fifth line that REST calls do without.
-#[must_use]
-pub fn string_to_sign(settings: &Settings, time: u64, user_buffer: Option<&str>) -> String {
-    let mut text = format!(
-        "TLS.identifier:{}\nTLS.sdkappid:{}\nTLS.time:{time}\nTLS.expire:{}\n",
-        settings.identifier,
-        settings.sdk_app_id,
-        settings.usersig_ttl.as_secs()
-    );
-    if let Some(user_buffer) = user_buffer {
-        text.push_str(&format!("TLS.userbuf:{user_buffer}\n"));
-    }
-    text
+/// What a signature states.
+pub(super) struct Claim<'a> {
+    /// Whose signature it is.
+    pub(super) identifier: &'a str,
+    /// For which application.
+    pub(super) sdk_app_id: u64,
+    /// When its life begins, in Unix seconds.
+    pub(super) made_at: u64,
+    /// How long it lives, in seconds.
+    pub(super) ttl: u64,
 }
 
-/// The signature proper: standard base64 of HMAC-SHA256.
-///
-/// # Errors
-/// Never in practice: HMAC takes keys of any length.
-pub fn tls_sig(settings: &Settings, time: u64, user_buffer: Option<&str>) -> Result<String, AuthError> {
-    let key = settings.secret_key.expose().as_bytes();
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| AuthError::Unusable("secret_key"))?;
-    mac.update(string_to_sign(settings, time, user_buffer).as_bytes());
-    Ok(STANDARD.encode(mac.finalize().into_bytes()))
+/// The JSON inside a signature; the order of its names is free.
+#[derive(Serialize)]
+struct Ticket<'a> {
+    #[serde(rename = "TLS.ver")]
+    version: &'static str,
+    #[serde(rename = "TLS.identifier")]
+    identifier: &'a str,
+    #[serde(rename = "TLS.sdkappid")]
+    sdk_app_id: u64,
+    #[serde(rename = "TLS.expire")]
+    ttl: u64,
+    #[serde(rename = "TLS.time")]
+    made_at: u64,
+    #[serde(rename = "TLS.sig")]
+    signature: &'a str,
 }
 
-/// The text for the URL: zlib-compressed JSON in base64 with three characters replaced.
-///
-/// # Errors
-/// As [`tls_sig`].
-pub fn user_sig(
-    settings: &Settings,
-    now: SystemTime,
-    user_buffer: Option<&str>,
-) -> Result<String, AuthError> {
-    let time = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs();
-    let mut json = serde_json::json!({
-        "TLS.ver": "2.0",
-        "TLS.identifier": settings.identifier,
-        "TLS.sdkappid": settings.sdk_app_id,
-        "TLS.expire": settings.usersig_ttl.as_secs(),
-        "TLS.time": time,
-        "TLS.sig": tls_sig(settings, time, user_buffer)?,
-    });
-    if let (Some(user_buffer), Some(json)) = (user_buffer, json.as_object_mut()) {
-        json.insert("TLS.userbuf".into(), user_buffer.into());
+impl Claim<'_> {
+    /// The text that is signed: every line is ended, the last one too.
+    pub(super) fn string_to_sign(&self) -> String {
+        format!(
+            "TLS.identifier:{}\nTLS.sdkappid:{}\nTLS.time:{}\nTLS.expire:{}\n",
+            self.identifier, self.sdk_app_id, self.made_at, self.ttl
+        )
     }
-    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
-    let written = zlib
-        .write_all(json.to_string().as_bytes())
-        .and_then(|()| zlib.finish());
-    let compressed = written.map_err(|_| AuthError::Unusable("secret_key"))?;
-    // Not base64url: its own three replacements.
-    Ok(STANDARD
-        .encode(compressed)
-        .replace('+', "*")
-        .replace('/', "-")
-        .replace('=', "_"))
+
+    /// The inner signature, `TLS.sig`.
+    pub(super) fn inner_signature(&self, key: &Secret) -> Result<String, AuthError> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes())
+            .map_err(|_| AuthError::Unusable("secret_key"))?;
+        mac.update(self.string_to_sign().as_bytes());
+        Ok(STANDARD.encode(mac.finalize().into_bytes()))
+    }
+
+    /// The whole signature, in an alphabet of its own: base64 with `*`, `-`, `_` for `+`, `/`, `=`.
+    pub(super) fn sign(&self, key: &Secret) -> Result<String, AuthError> {
+        let signature = self.inner_signature(key)?;
+        let ticket = Ticket {
+            version: "2.0",
+            identifier: self.identifier,
+            sdk_app_id: self.sdk_app_id,
+            ttl: self.ttl,
+            made_at: self.made_at,
+            signature: &signature,
+        };
+        let packed = pack(&ticket).map_err(|_| AuthError::Unusable("identifier"))?;
+        Ok(STANDARD
+            .encode(packed)
+            .chars()
+            .map(|symbol| match symbol {
+                '+' => '*',
+                '/' => '-',
+                '=' => '_',
+                other => other,
+            })
+            .collect())
+    }
+}
+
+/// A zlib stream with header and checksum (RFC 1950); the level is free.
+fn pack(ticket: &Ticket<'_>) -> std::io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(ticket)?;
+    let mut encoder = ZlibEncoder::new(Vec::with_capacity(256), Compression::default());
+    encoder.write_all(&json)?;
+    encoder.finish()
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -1,483 +1,213 @@
-//! The provider's error codes: what each means, and what may be done about it.
+//! What the provider's error codes mean, one row per code.
 //!
-//! Source: batch one-to-one messages, section 3 (90001 to 91000); Tencent IM, error codes, and common error codes
-//! of the newer pages (all others), read 2026-11-21.
+//! Source: batch one-to-one messages, section 3 (seed codes), REST API introduction, error codes and common
+//! error codes, read 2026-11-21. Hints are in our own words.
 
-use crate::adapter::Repeat;
-use crate::domain::failure::{Failure, FailureKind};
-
-/// One documented code.
-pub(super) struct Code {
-    kind: FailureKind,
-    rule: Rule,
-    hint: &'static str,
-}
-
-/// What a code says about the call that it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
-    /// Refused; the same call would be refused again.
-    Final,
-    /// Refused before anything was processed, documented as worth a repeat.
-    Repeat,
-    /// The signature is too old; a new one helps.
-    NewSignature,
-    /// As the answer to a whole call it may follow a delivery; listed for one account it is a plain failure that
-    /// a repeat may mend.
-    MaybeDone,
-    /// As the answer to a whole call it may follow a delivery; it is not documented for single accounts.
-    MaybeDoneWhole,
-}
-
-use self::Rule::{Final, MaybeDone, MaybeDoneWhole, NewSignature};
+use crate::domain::failure::FailureKind;
 use crate::domain::failure::FailureKind::{
     Authentication, ContentRejected, InvalidRecipient, InvalidRequest, Permission, ProviderError,
-    ProviderUnavailable, RateLimited,
+    ProviderUnavailable, RateLimited, Unknown,
 };
+use crate::providers::tencent_tim::codes::Advice::{Again, Never, NewSignature, Open};
 
-/// Every documented code, ascending.
-const CODES: &[(i64, FailureKind, Rule, &str)] = &[
-    (20001, InvalidRequest, Final, "the request packet is malformed"),
-    (
-        20002,
-        Authentication,
-        NewSignature,
-        "the UserSig is no longer valid",
-    ),
-    (
-        20003,
-        InvalidRecipient,
-        Final,
-        "sender or recipient id is invalid or was never imported",
-    ),
-    (
-        20004,
-        ProviderUnavailable,
-        MaybeDone,
-        "the network inside the provider failed",
-    ),
-    (
-        20005,
-        ProviderUnavailable,
-        Rule::Repeat,
-        "the provider had an internal error",
-    ),
-    (
-        20006,
-        ContentRejected,
-        Final,
-        "the app's own webhook forbade the message before it was sent",
-    ),
-    (20007, Permission, Final, "the recipient has blocked the sender"),
-    (
-        20008,
-        InvalidRecipient,
-        Final,
-        "sender and recipient belong to different applications",
-    ),
-    (
-        20009,
-        Permission,
-        Final,
-        "the two are not friends and the application checks for it",
-    ),
-    (
-        20010,
-        Permission,
-        Final,
-        "the recipient does not have the sender as a friend",
-    ),
-    (
-        20011,
-        Permission,
-        Final,
-        "the sender does not have the recipient as a friend",
-    ),
-    (20012, Permission, Final, "the sender is muted"),
-    (22006, RateLimited, Rule::Repeat, "too many requests"),
-    (
-        60002,
-        InvalidRequest,
-        Final,
-        "the provider could not parse the URL",
-    ),
-    (
-        60003,
-        InvalidRequest,
-        Final,
-        "the provider could not parse the JSON",
-    ),
-    (60004, Authentication, Final, "account or signature is wrong"),
-    (60005, Authentication, Final, "account or signature is wrong"),
-    (60006, Authentication, Final, "the application id is not valid"),
-    (60007, RateLimited, Rule::Repeat, "too many REST calls"),
-    (
-        60008,
-        ProviderUnavailable,
-        MaybeDoneWhole,
-        "the provider's service timed out, or did not understand the HTTP",
-    ),
-    (60009, InvalidRequest, Final, "the URL names no known resource"),
-    (
-        60010,
-        Permission,
-        Final,
-        "`identifier` is no administrator of the application",
-    ),
-    (
-        60011,
-        RateLimited,
-        Rule::Repeat,
-        "the application makes too many requests",
-    ),
-    (60012, InvalidRequest, Final, "the URL lacks the application id"),
-    (
-        60013,
-        ProviderError,
-        MaybeDoneWhole,
-        "the provider did not understand its own backend's answer",
-    ),
-    (
-        60014,
-        ProviderUnavailable,
-        Rule::Repeat,
-        "the provider timed out while it looked accounts up",
-    ),
-    (
-        60015,
-        InvalidRequest,
-        Final,
-        "an account in the body is no string",
-    ),
-    (60016, Permission, Final, "the application is disabled"),
-    (
-        60017,
-        Permission,
-        Final,
-        "this call is disabled for the application",
-    ),
-    (
-        60018,
-        RateLimited,
-        Rule::Repeat,
-        "too frequent; later it may work",
-    ),
-    (
-        60019,
-        RateLimited,
-        Rule::Repeat,
-        "too frequent; later it may work",
-    ),
-    (
-        60020,
-        Permission,
-        Final,
-        "the plan is over and the service stopped",
-    ),
-    (
-        60021,
-        Permission,
-        Final,
-        "this machine's address is not on the application's list",
-    ),
-    (
-        70001,
-        Authentication,
-        NewSignature,
-        "the UserSig is expired; if it comes back, check the clock",
-    ),
-    (70002, Authentication, Final, "the UserSig is empty"),
-    (70003, Authentication, Final, "the UserSig is invalid or cut off"),
-    (70005, Authentication, Final, "the UserSig is invalid"),
-    (
-        70009,
-        Authentication,
-        Final,
-        "the UserSig was made with another application's key",
-    ),
-    (
-        70013,
-        Authentication,
-        Final,
-        "`identifier` is not the one that was signed for",
-    ),
-    (
-        70014,
-        Authentication,
-        Final,
-        "the application id is not the one that was signed for",
-    ),
-    (
-        70016,
-        Authentication,
-        Final,
-        "no key found: check the application id, and that `base_url` is its data centre",
-    ),
-    (
-        70020,
-        Authentication,
-        Final,
-        "no such application: check its id, and that `base_url` is its data centre",
-    ),
-    (
-        70050,
-        Authentication,
-        Final,
-        "too many wrong signatures: the account is locked for a minute",
-    ),
-    (70051, Permission, Final, "the account is on a block list"),
-    (
-        70052,
-        Authentication,
-        NewSignature,
-        "the UserSig is no longer valid",
-    ),
-    (
-        70107,
-        InvalidRecipient,
-        Final,
-        "the account does not exist or was never imported",
-    ),
-    (70114, Permission, Final, "restricted for security reasons"),
-    (
-        70169,
-        ProviderUnavailable,
-        MaybeDone,
-        "the provider timed out inside",
-    ),
-    (
-        70202,
-        ProviderUnavailable,
-        MaybeDone,
-        "the provider timed out inside",
-    ),
-    (
-        70206,
-        InvalidRequest,
-        Final,
-        "the number of accounts is not allowed",
-    ),
-    (70398, Permission, Final, "the trial plan has no accounts left"),
-    (70402, InvalidRequest, Final, "a parameter is not allowed"),
-    (
-        70403,
-        Permission,
-        Final,
-        "only an administrator of the application may do this",
-    ),
-    (
-        70500,
-        ProviderUnavailable,
-        Rule::Repeat,
-        "the provider had an internal error",
-    ),
-    (
-        80001,
-        ContentRejected,
-        Final,
-        "the text was stopped by the word filter",
-    ),
-    (80002, InvalidRequest, Final, "the message is too long"),
-    (
-        80003,
-        ProviderError,
-        Rule::Repeat,
-        "the app's own webhook failed, so the message was not delivered",
-    ),
-    (
-        80101,
-        ContentRejected,
-        Final,
-        "the content was stopped by the security filter",
-    ),
-    (90001, InvalidRequest, Final, "the body is no valid JSON"),
-    (
-        90002,
-        InvalidRequest,
-        Final,
-        "`MsgBody` is no array or breaks the message format",
-    ),
-    (
-        90003,
-        InvalidRequest,
-        Final,
-        "`To_Account` has the wrong type or is missing",
-    ),
-    (
-        90004,
-        InvalidRequest,
-        Final,
-        "`MsgSeq` is no number from 0 to 4294967295",
-    ),
-    (
-        90005,
-        InvalidRequest,
-        Final,
-        "`MsgRandom` is no number from 0 to 4294967295",
-    ),
-    (
-        90006,
-        InvalidRequest,
-        Final,
-        "`MsgTimeStamp` is no number from 0 to 4294967295",
-    ),
-    (90007, InvalidRequest, Final, "`MsgBody` is no array"),
-    (
-        90008,
-        InvalidRequest,
-        Final,
-        "the sender could not be read, or does not exist",
-    ),
-    (
-        90009,
-        Permission,
-        Final,
-        "`identifier` is no administrator of the application",
-    ),
-    (90010, InvalidRequest, Final, "the body breaks the message format"),
-    (90011, InvalidRequest, Final, "more than 500 accounts in one call"),
-    (
-        90012,
-        InvalidRecipient,
-        Final,
-        "the account was never registered or imported",
-    ),
-    (90018, InvalidRequest, Final, "too many accounts in one call"),
-    (
-        90026,
-        InvalidRequest,
-        Final,
-        "`MsgLifeTime` is longer than seven days",
-    ),
-    (90028, InvalidRequest, Final, "`To_Account` is no array"),
-    (90029, InvalidRequest, Final, "`To_Account` is empty"),
-    (
-        90030,
-        InvalidRequest,
-        Final,
-        "`SyncFromOldSystem` or a push attribute is out of range",
-    ),
-    (90031, InvalidRequest, Final, "`SyncOtherMachine` is out of range"),
-    (
-        90043,
-        InvalidRequest,
-        Final,
-        "`OfflinePushInfo` breaks its format",
-    ),
-    (90044, InvalidRequest, Final, "`MsgLifeTime` is no whole number"),
-    (
-        90048,
-        InvalidRecipient,
-        Final,
-        "the account does not exist; it may be the sender's",
-    ),
-    (
-        90055,
-        InvalidRequest,
-        Final,
-        "the message is too long for a batch",
-    ),
-    (
-        90992,
-        ProviderUnavailable,
-        Rule::Repeat,
-        "the provider had an internal error; if it stays, look at the app's webhook",
-    ),
-    (
-        90994,
-        ProviderUnavailable,
-        Rule::Repeat,
-        "the provider had an internal error",
-    ),
-    (
-        90995,
-        ProviderUnavailable,
-        Rule::Repeat,
-        "the provider had an internal error",
-    ),
-    (
-        91000,
-        ProviderUnavailable,
-        Rule::Repeat,
-        "the provider had an internal error",
-    ),
-    (93000, InvalidRequest, Final, "the packet is too long"),
-];
-
-/// Codes that the app's own webhook returns.
-const WEBHOOK_CODES: std::ops::RangeInclusive<i64> = 120_001..=130_000;
-
-/// What `code` means.
-pub(super) fn find(code: i64) -> Code {
-    if WEBHOOK_CODES.contains(&code) {
-        return Code {
-            kind: ContentRejected,
-            rule: Final,
-            hint: "the app's own webhook refused the message",
-        };
-    }
-    let found = CODES
-        .binary_search_by_key(&code, |row| row.0)
-        .ok()
-        .and_then(|index| CODES.get(index));
-    match found {
-        Some((_, kind, rule, hint)) => Code {
-            kind: *kind,
-            rule: *rule,
-            hint,
-        },
-        None => Code {
-            kind: FailureKind::Unknown,
-            rule: Final,
-            hint: "the provider does not document this code",
-        },
-    }
+/// What one code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meaning {
+    code: i64,
+    /// The class.
+    pub(super) kind: FailureKind,
+    /// What to do when the whole call was refused with it.
+    pub(super) advice: Advice,
+    /// What it means, for a person.
+    pub(super) hint: &'static str,
 }
 
-/// What a code for a whole call leads to.
-pub(super) enum Whole {
-    /// Nobody was served.
-    Refused(Repeat),
-    /// It may follow a delivery.
-    Undecided,
+/// What to do when a whole call was refused with a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// Something must be mended first.
+    Never,
+    /// Nobody was served, and the identical call may be sent again.
+    Again,
+    /// Nobody was served; once more with a new signature.
+    NewSignature,
+    /// Somebody may have been served.
+    Open,
 }
 
-impl Code {
-    /// What it leads to as the code of a whole call.
-    pub(super) const fn whole(&self) -> Whole {
-        match (self.rule, self.kind) {
-            (Rule::Repeat, _) => Whole::Refused(Repeat::Safe),
-            (NewSignature, _) => Whole::Refused(Repeat::WithNewToken),
-            (MaybeDone | MaybeDoneWhole, _) => Whole::Undecided,
-            (Final, Authentication | Permission) => Whole::Refused(Repeat::EndsRoute),
-            (Final, _) => Whole::Refused(Repeat::Never),
+impl Meaning {
+    /// Whether a recipient that is listed with this code may be tried again.
+    ///
+    /// A listed recipient has failed for certain, even where the same code leaves a whole call open.
+    pub(super) const fn is_retryable_when_listed(&self) -> bool {
+        match self.advice {
+            Again => true,
+            Open => matches!(self.kind, ProviderUnavailable),
+            Never | NewSignature => false,
         }
     }
+}
 
-    /// The failure of a call, or of a recipient that only the call's code speaks of.
-    pub(super) fn call_failure(&self, code: i64, text: &str) -> Failure {
-        self.failure(code, matches!(self.rule, Rule::Repeat))
-            .with_message(text)
-    }
-
-    /// The failure of one account that the answer lists.
-    pub(super) fn account_failure(&self, code: i64) -> Failure {
-        self.failure(code, matches!(self.rule, Rule::Repeat | MaybeDone))
-    }
-
-    fn failure(&self, code: i64, retryable: bool) -> Failure {
-        let failure = Failure::provider(self.kind).with_retryable(retryable);
-        failure.with_code(code.to_string()).with_hint(self.hint)
+/// What `code` means; codes that nobody documents are refusals of class `unknown`.
+pub(super) fn meaning(code: i64) -> Meaning {
+    match MEANINGS.binary_search_by_key(&code, |row| row.code) {
+        Ok(found) => MEANINGS.get(found).copied().unwrap_or(UNDOCUMENTED),
+        Err(_) if APP_CODES.contains(&code) => APP_REFUSAL,
+        Err(_) => UNDOCUMENTED,
     }
 }
+
+/// Codes that the app's own hook may choose.
+const APP_CODES: std::ops::RangeInclusive<i64> = 120_001..=130_000;
+
+const APP_REFUSAL: Meaning = row(
+    120_001,
+    ContentRejected,
+    Never,
+    "the app's own hook refused the message with a code of its own",
+);
+
+const UNDOCUMENTED: Meaning = row(0, Unknown, Never, "the provider does not document this code");
+
+const fn row(code: i64, kind: FailureKind, advice: Advice, hint: &'static str) -> Meaning {
+    Meaning {
+        code,
+        kind,
+        advice,
+        hint,
+    }
+}
+
+const REGION: &str = "the provider does not know this SDKAppID or its key; check `sdk_app_id`, and whether \
+                      `base_url` is the data centre that holds it";
+const TOO_FAST: &str = "more calls a second than the provider allows; it sells higher limits on request";
+const REPEAT: &str = "the provider failed inside and asks for a repeat";
+const MAYBE: &str = "the provider timed out inside; the message may have been delivered";
+const SIGNATURE: &str = "the provider cannot verify the signature; check `secret_key`, `identifier` and \
+                         `sdk_app_id`";
+const EXPIRED: &str = "the signature expired; check the clock and `usersig_ttl_seconds` if this comes again";
+const FORMAT: &str = "the provider calls the request malformed";
+
+/// Ascending by code.
+#[rustfmt::skip]
+const MEANINGS: [Meaning; 85] = [
+    row(20001, InvalidRequest, Never, FORMAT),
+    row(20002, Authentication, NewSignature, EXPIRED),
+    row(20003, InvalidRecipient, Never, "sender or recipient id is invalid or was never imported"),
+    row(20004, ProviderUnavailable, Open, "the provider's own network failed; the message may have been delivered"),
+    row(20005, ProviderUnavailable, Again, REPEAT),
+    row(20006, ContentRejected, Never, "the app's own hook forbade the message"),
+    row(20007, Permission, Never, "the recipient has blocked the sender"),
+    row(20008, InvalidRecipient, Never, "sender and recipient belong to different SDKAppIDs"),
+    row(20009, Permission, Never, "sender and recipient are not friends, and the app checks friendship"),
+    row(20010, Permission, Never, "the sender is not among the recipient's friends"),
+    row(20011, Permission, Never, "the recipient is not among the sender's friends"),
+    row(20012, Permission, Never, "the sender is muted"),
+    row(22006, RateLimited, Again, TOO_FAST),
+    row(60002, InvalidRequest, Never, "the provider could not read the HTTP request or its URL"),
+    row(60003, InvalidRequest, Never, "the provider could not read the request's JSON"),
+    row(60004, Authentication, Never, "account or signature is wrong in the URL or the body"),
+    row(60005, Authentication, Never, "account or signature is wrong in the URL or the body"),
+    row(60006, Authentication, Never, "`sdk_app_id` is not a valid SDKAppID"),
+    row(60007, RateLimited, Again, TOO_FAST),
+    row(60008, ProviderUnavailable, Open, MAYBE),
+    row(60009, InvalidRequest, Never, "the provider does not know this path; check `base_url`"),
+    row(60010, Permission, Never, "`identifier` must be an app administrator"),
+    row(60011, RateLimited, Again, TOO_FAST),
+    row(60012, InvalidRequest, Never, "the SDKAppID is missing in the URL"),
+    row(60013, ProviderError, Open, "the provider could not read its own backend's answer; the message may have been delivered"),
+    row(60014, ProviderUnavailable, Again, "the provider timed out while it looked up accounts"),
+    row(60015, InvalidRequest, Never, "an account in the body is not a string"),
+    row(60016, Permission, Never, "the SDKAppID is disabled"),
+    row(60017, Permission, Never, "batch sending is disabled for this SDKAppID"),
+    row(60018, RateLimited, Again, TOO_FAST),
+    row(60019, RateLimited, Again, TOO_FAST),
+    row(60020, Permission, Never, "the plan has ended and the service was stopped"),
+    row(60021, Permission, Never, "this gateway's IP address is not allowed by the app"),
+    row(70001, Authentication, NewSignature, EXPIRED),
+    row(70002, Authentication, Never, "the signature is empty"),
+    row(70003, Authentication, Never, "the signature is invalid or was cut off"),
+    row(70005, Authentication, Never, "the signature is invalid"),
+    row(70009, Authentication, Never, SIGNATURE),
+    row(70013, Authentication, Never, "the identifier in the URL is not the one that was signed"),
+    row(70014, Authentication, Never, "the SDKAppID in the URL is not the one that was signed"),
+    row(70016, Authentication, Never, REGION),
+    row(70020, Authentication, Never, REGION),
+    row(70050, Authentication, Never, "too many wrong signatures; the provider locks for a minute"),
+    row(70051, Permission, Never, "the account is on the provider's block list"),
+    row(70052, Authentication, NewSignature, EXPIRED),
+    row(70107, InvalidRecipient, Never, "the account does not exist or was never imported"),
+    row(70114, Permission, Never, "the provider restricts the account for security reasons"),
+    row(70169, ProviderUnavailable, Open, MAYBE),
+    row(70202, ProviderUnavailable, Open, MAYBE),
+    row(70206, InvalidRequest, Never, "the provider does not allow this number of accounts in a call"),
+    row(70398, Permission, Never, "the trial plan's number of accounts is used up"),
+    row(70402, InvalidRequest, Never, "a parameter is illegal"),
+    row(70403, Permission, Never, "this needs an app administrator; check `identifier`"),
+    row(70500, ProviderUnavailable, Again, REPEAT),
+    row(80001, ContentRejected, Never, "the text hit the provider's filter of sensitive words"),
+    row(80002, InvalidRequest, Never, "the message is too long"),
+    row(80003, ProviderError, Again, "the app's own hook failed or timed out; the message was not delivered"),
+    row(80101, ContentRejected, Never, "the content hit the provider's security filter"),
+    row(90001, InvalidRequest, Never, "the provider could not read the request's JSON"),
+    row(90002, InvalidRequest, Never, "`MsgBody` does not follow the message format; check a native payload"),
+    row(90003, InvalidRequest, Never, "`To_Account` has the wrong format, or the account does not exist"),
+    row(90004, InvalidRequest, Never, "`MsgSeq` is no 32-bit number"),
+    row(90005, InvalidRequest, Never, "`MsgRandom` is missing or no 32-bit number"),
+    row(90006, InvalidRequest, Never, "`MsgTimeStamp` is no 32-bit number"),
+    row(90007, InvalidRequest, Never, "`MsgBody` is not an array"),
+    row(90008, InvalidRequest, Never, "`From_Account` cannot be read, or that account does not exist"),
+    row(90009, Permission, Never, "`identifier` is not an app administrator"),
+    row(90010, InvalidRequest, Never, "the body does not follow the message format"),
+    row(90011, InvalidRequest, Never, "more than 500 accounts in a call"),
+    row(90012, InvalidRecipient, Never, "the account is not registered or was never imported"),
+    row(90018, InvalidRequest, Never, "too many accounts in a call"),
+    row(90026, InvalidRequest, Never, "`MsgLifeTime` is longer than 7 days"),
+    row(90028, InvalidRequest, Never, "`To_Account` is not an array"),
+    row(90029, InvalidRequest, Never, "`To_Account` is empty"),
+    row(90030, InvalidRequest, Never, "`SyncFromOldSystem` is wrong, or the push attributes are"),
+    row(90031, InvalidRequest, Never, "`SyncOtherMachine` is no number or out of range"),
+    row(90043, InvalidRequest, Never, "`OfflinePushInfo` does not follow its format"),
+    row(90044, InvalidRequest, Never, "`MsgLifeTime` is not a whole number"),
+    row(90048, InvalidRecipient, Never, "the account does not exist; it may be the sender"),
+    row(90055, InvalidRequest, Never, "the message is too long for a batch"),
+    row(90992, ProviderUnavailable, Again, "the provider failed inside; if every call fails so, look at the app's own hook"),
+    row(90994, ProviderUnavailable, Again, REPEAT),
+    row(90995, ProviderUnavailable, Again, REPEAT),
+    row(91000, ProviderUnavailable, Again, REPEAT),
+    row(93000, InvalidRequest, Never, "the request is too long"),
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn codes_ascend_so_that_they_can_be_searched() {
-        assert!(CODES.is_sorted_by_key(|row| row.0));
-        assert_eq!(CODES.len(), 85);
+    fn rows_are_ascending_so_that_the_search_finds_them() {
+        assert!(MEANINGS.is_sorted_by(|earlier, later| earlier.code < later.code));
+        for row in &MEANINGS {
+            assert_eq!(meaning(row.code), *row);
+        }
+    }
+
+    #[test]
+    fn hook_codes_are_rejections_and_the_rest_is_undocumented() {
+        for (code, kind) in [
+            (120_000, Unknown),
+            (120_001, ContentRejected),
+            (130_000, ContentRejected),
+            (130_001, Unknown),
+            (-1, Unknown),
+        ] {
+            assert_eq!(meaning(code).kind, kind, "{code}");
+            assert_eq!(meaning(code).advice, Never, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_inside_leaves_a_call_open_but_a_listed_recipient_failed() {
+        let meaning = meaning(70169);
+        assert_eq!(meaning.advice, Open);
+        assert!(meaning.is_retryable_when_listed());
     }
 }
