@@ -39,54 +39,29 @@ fn settings(toml: &str) -> String {
 
 fn channel() -> Channel {
     let provider = providers::find("tencent_tim").unwrap();
-    let defaults = provider
-        .defaults
-        .replace("calls_per_second = 100\n", "calls_per_second = 1000000\n");
+    let defaults = provider.defaults.replace("calls_per_second = 100\n", "calls_per_second = 1000000\n");
     let text = settings(&format!("{defaults}\n{}", provider.sandbox.settings));
     let mut fields = Fields::parse(&text, "", Numbers::OrText).unwrap();
     let common = CommonSettings::read(&mut fields, provider.most_recipients_per_call).unwrap();
     let (adapter, auth) = (provider.build)(&common, &mut fields).unwrap();
-    Channel {
-        provider: provider.name,
-        settings: common,
-        adapter,
-        auth,
-    }
+    Channel { provider: provider.name, settings: common, adapter, auth }
 }
 
 fn gateway() -> Router {
     let reference = settings(include_str!("../config/default.toml"));
     let mut fields = Fields::parse(&reference, "", Numbers::OrText).unwrap();
-    let delivery = fields
-        .object("delivery", imcast::dispatch::settings::Settings::read)
-        .unwrap();
-    let store = fields
-        .object("store", imcast::store::settings::Settings::read)
-        .unwrap();
+    let delivery = fields.object("delivery", imcast::dispatch::settings::Settings::read).unwrap();
+    let store = fields.object("store", imcast::store::settings::Settings::read).unwrap();
     let api_settings = imcast::api::settings::Settings::read(&mut fields).unwrap();
     let http = BoxCloneSyncService::new(tower::service_fn(|request: WireRequest| async move {
         std::hint::black_box(&request.body);
         Ok::<_, TransportError>(WireResponse::json(StatusCode::OK, ANSWER))
     }));
     let name = ChannelName::parse("tim").unwrap();
-    let parts = ChannelParts {
-        name,
-        channel: channel(),
-        http,
-        is_sandbox: false,
-    };
+    let parts = ChannelParts { name, channel: channel(), http, is_sandbox: false };
     let store = Arc::new(MemoryStore::new(store));
-    let dispatcher = Dispatcher::new(
-        vec![parts],
-        delivery,
-        store,
-        Clock::system(),
-        Randomness::seeded(1),
-    );
-    imcast::api::router(Arc::new(Api {
-        dispatcher,
-        settings: api_settings,
-    }))
+    let dispatcher = Dispatcher::new(vec![parts], delivery, store, Clock::system(), Randomness::seeded(1));
+    imcast::api::router(Arc::new(Api { dispatcher, settings: api_settings }))
 }
 
 fn body(count: usize) -> String {
@@ -99,17 +74,12 @@ fn body(count: usize) -> String {
 async fn read(gateway: &Router, request: Request<Body>) -> (StatusCode, http::HeaderMap, usize) {
     let response = gateway.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
-    (
-        parts.status,
-        parts.headers,
-        body.collect().await.unwrap().to_bytes().len(),
-    )
+    (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().len())
 }
 
 async fn send(gateway: &Router, body: String, count: usize) -> usize {
-    let request = Request::post("/v1/batches")
-        .header("content-type", "application/json")
-        .body(Body::from(body));
+    let request =
+        Request::post("/v1/batches").header("content-type", "application/json").body(Body::from(body));
     let (status, headers, length) = read(gateway, request.unwrap()).await;
     assert_eq!(status, StatusCode::OK);
     if count <= 1000 {
@@ -117,17 +87,12 @@ async fn send(gateway: &Router, body: String, count: usize) -> usize {
     }
     let id = headers.get("batch-id").unwrap().to_str().unwrap();
     let path = format!("/v1/batches/{id}/results");
-    let request = Request::get(path)
-        .header("accept", "application/x-ndjson")
-        .body(Body::empty());
+    let request = Request::get(path).header("accept", "application/x-ndjson").body(Body::empty());
     read(gateway, request.unwrap()).await.2
 }
 
 fn translate(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let gateway = gateway();
     let mut group = criterion.benchmark_group("translate");
     group.measurement_time(Duration::from_secs(5));

@@ -24,11 +24,7 @@ impl<'a> Attribution<'a> {
     /// Starts at the first recipient.
     #[must_use]
     pub fn new(recipients: Recipients<'a>) -> Self {
-        Self {
-            recipients,
-            next: 0,
-            index: None,
-        }
+        Self { recipients, next: 0, index: None }
     }
 
     /// The offset of `id` within the call; `None` = nobody asked for it.
@@ -41,9 +37,7 @@ impl<'a> Attribution<'a> {
         let index = self.index.get_or_insert_with(|| Index::build(recipients));
         let found = index
             .offsets
-            .find(index.hasher.hash_one(id), |offset| {
-                recipients.id(widen(*offset)) == Some(id)
-            })
+            .find(index.hasher.hash_one(id), |offset| recipients.id(widen(*offset)) == Some(id))
             .copied()
             .map(widen)?;
         self.next = found + 1;
@@ -73,9 +67,7 @@ mod tests {
         let list: RecipientList = ["a", "b", "c"].into_iter().collect();
         let positions = Positions::Range(0..3);
         let mut attribution = Attribution::new(Recipients::new(&list, &positions));
-        let found: Vec<_> = ["a", "b", "a", "c", "x", "b"]
-            .map(|id| attribution.find(id))
-            .into();
+        let found: Vec<_> = ["a", "b", "a", "c", "x", "b"].map(|id| attribution.find(id)).into();
         assert_eq!(found, [Some(0), Some(1), Some(0), Some(2), None, Some(1)]);
     }
 }

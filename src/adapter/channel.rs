@@ -71,9 +71,7 @@ impl CommonSettings {
     ///
     /// `most_recipients_per_call` is the provider's documented limit.
     pub fn read(fields: &mut Fields<'_>, most_recipients_per_call: usize) -> Option<Self> {
-        let base_url = fields
-            .required_text("base_url")
-            .and_then(|text| read_base_url(fields, &text));
+        let base_url = fields.required_text("base_url").and_then(|text| read_base_url(fields, &text));
         let default_from = fields.text("default_from").map(|text| text.to_string());
         let recipients_per_call = fields
             .required_u64(
@@ -86,15 +84,11 @@ impl CommonSettings {
         let max_in_flight = fields
             .required_u64("max_in_flight", 1..=10_000)
             .and_then(|count| NonZeroU32::new(u32::try_from(count).ok()?));
-        let max_payload_bytes = fields
-            .u64("max_payload_bytes", 1..=100_000_000)
-            .and_then(|bytes| usize::try_from(bytes).ok());
-        let connect_timeout = fields
-            .required_u64("connect_timeout_ms", 1..=60_000)
-            .map(Duration::from_millis);
-        let timeout = fields
-            .required_u64("timeout_ms", 1..=600_000)
-            .map(Duration::from_millis);
+        let max_payload_bytes =
+            fields.u64("max_payload_bytes", 1..=100_000_000).and_then(|bytes| usize::try_from(bytes).ok());
+        let connect_timeout =
+            fields.required_u64("connect_timeout_ms", 1..=60_000).map(Duration::from_millis);
+        let timeout = fields.required_u64("timeout_ms", 1..=600_000).map(Duration::from_millis);
         Some(Self {
             base_url: base_url?,
             default_from,
@@ -114,9 +108,7 @@ fn read_base_url(fields: &mut Fields<'_>, text: &str) -> Option<Uri> {
     let parsed: Option<Uri> = trimmed.parse().ok();
     let usable = parsed.filter(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri
-                .authority()
-                .is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
             && uri.query().is_none()
     });
     if usable.is_none() {

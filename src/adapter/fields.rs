@@ -107,12 +107,7 @@ impl<'a> Fields<'a> {
         pointer: impl Into<String>,
         numbers: Numbers,
     ) -> Self {
-        let mut fields = Self {
-            pointer: pointer.into(),
-            open: Vec::new(),
-            faults: Vec::new(),
-            numbers,
-        };
+        let mut fields = Self { pointer: pointer.into(), open: Vec::new(), faults: Vec::new(), numbers };
         if members.len() > MOST_MEMBERS {
             let detail = format!("has more than {MOST_MEMBERS} fields");
             fields.fault(Fault::new("", FaultCode::TooLarge, detail));
@@ -200,11 +195,7 @@ impl<'a> Fields<'a> {
     pub fn short_text(&mut self, name: &str, most: usize) -> Option<Arc<str>> {
         let text = self.text(name)?;
         if text.chars().count() > most {
-            self.fault_at(
-                name,
-                FaultCode::TooLarge,
-                format!("has more than {most} characters"),
-            );
+            self.fault_at(name, FaultCode::TooLarge, format!("has more than {most} characters"));
             return None;
         }
         if text.chars().any(char::is_control) {
@@ -217,17 +208,10 @@ impl<'a> Fields<'a> {
     /// Takes one word of a closed list.
     pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(name)?;
-        let found = choices
-            .iter()
-            .find(|(word, _)| *word == &*text)
-            .map(|(_, value)| *value);
+        let found = choices.iter().find(|(word, _)| *word == &*text).map(|(_, value)| *value);
         if found.is_none() {
             let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            self.fault_at(
-                name,
-                FaultCode::OutOfRange,
-                format!("must be one of: {}", words.join(", ")),
-            );
+            self.fault_at(name, FaultCode::OutOfRange, format!("must be one of: {}", words.join(", ")));
         }
         found
     }
@@ -273,8 +257,7 @@ impl<'a> Fields<'a> {
 
     /// Takes a whole number that fits 32 bits.
     pub fn u32(&mut self, name: &str) -> Option<u32> {
-        self.u64(name, 0..=u64::from(u32::MAX))
-            .and_then(|value| u32::try_from(value).ok())
+        self.u64(name, 0..=u64::from(u32::MAX)).and_then(|value| u32::try_from(value).ok())
     }
 
     /// Takes a signed whole number.
@@ -322,19 +305,11 @@ impl<'a> Fields<'a> {
         match JsonText::parse(raw.get(), MAX_PASSTHROUGH_DEPTH) {
             Ok(json) => Some(json),
             Err(JsonTextError::TooDeep(most)) => {
-                self.fault_at(
-                    name,
-                    FaultCode::TooLarge,
-                    format!("is nested deeper than {most} levels"),
-                );
+                self.fault_at(name, FaultCode::TooLarge, format!("is nested deeper than {most} levels"));
                 None
             }
             Err(JsonTextError::Invalid) => {
-                self.fault_at(
-                    name,
-                    FaultCode::WrongType,
-                    "holds a text that is not valid Unicode",
-                );
+                self.fault_at(name, FaultCode::WrongType, "holds a text that is not valid Unicode");
                 None
             }
         }
@@ -377,11 +352,7 @@ impl<'a> Fields<'a> {
 
     /// Takes an array of strings.
     pub fn texts(&mut self, name: &str) -> Option<Vec<Arc<str>>> {
-        self.array(
-            name,
-            |raw| serde_json::from_str::<String>(raw).ok().map(Arc::from),
-            "must be a string",
-        )
+        self.array(name, |raw| serde_json::from_str::<String>(raw).ok().map(Arc::from), "must be a string")
     }
 
     fn array<T>(&mut self, name: &str, item: impl Fn(&str) -> Option<T>, detail: &str) -> Option<Vec<T>> {
@@ -428,11 +399,7 @@ impl<'a> Fields<'a> {
     pub fn finish(mut self) -> Vec<Fault> {
         let unknown: Vec<_> = self.open.iter().map(|(name, _)| name.to_string()).collect();
         for name in unknown {
-            self.fault_at(
-                &name,
-                FaultCode::UnknownField,
-                format!("`{name}` is not a known field here"),
-            );
+            self.fault_at(&name, FaultCode::UnknownField, format!("`{name}` is not a known field here"));
         }
         self.faults
     }
@@ -483,11 +450,7 @@ mod tests {
     fn faults(json: &str, numbers: Numbers, read: impl FnOnce(&mut Fields<'_>)) -> Vec<(String, FaultCode)> {
         let mut fields = Fields::parse(json, "/o", numbers).unwrap();
         read(&mut fields);
-        fields
-            .finish()
-            .into_iter()
-            .map(|fault| (fault.pointer, fault.code))
-            .collect()
+        fields.finish().into_iter().map(|fault| (fault.pointer, fault.code)).collect()
     }
 
     #[test]

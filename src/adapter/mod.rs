@@ -137,11 +137,7 @@ pub struct Answer {
 
 impl From<Verdict> for Answer {
     fn from(verdict: Verdict) -> Self {
-        Self {
-            verdict,
-            request_id: None,
-            warnings: Vec::new(),
-        }
+        Self { verdict, request_id: None, warnings: Vec::new() }
     }
 }
 

@@ -61,11 +61,7 @@ impl Profile {
         let target_type = self.check_target(route.target_type, &mut faults);
         match route.sender.as_deref() {
             Some("") => {
-                faults.push(Fault::new(
-                    "/from",
-                    FaultCode::OutOfRange,
-                    "the sender must not be empty",
-                ));
+                faults.push(Fault::new("/from", FaultCode::OutOfRange, "the sender must not be empty"));
             }
             None if self.sender == SenderRule::Required => faults.push(Fault::new(
                 "/from",
@@ -84,11 +80,7 @@ impl Profile {
                 format!("{} has no field for offline push", self.provider),
             ));
         }
-        if faults.is_empty() {
-            Ok(target_type)
-        } else {
-            Err(faults)
-        }
+        if faults.is_empty() { Ok(target_type) } else { Err(faults) }
     }
 
     fn check_message(&self, message: &Message, faults: &mut Vec<Fault>) {
@@ -101,11 +93,7 @@ impl Profile {
         faults.push(Fault::new(
             "/message/type",
             FaultCode::Unsupported,
-            format!(
-                "{} cannot carry a {} message: {reason}",
-                self.provider,
-                message_type.as_str()
-            ),
+            format!("{} cannot carry a {} message: {reason}", self.provider, message_type.as_str()),
         ));
     }
 

@@ -46,9 +46,6 @@ mod tests {
     #[test]
     fn never_prints_itself() {
         let secret = Secret::new("hunter2");
-        assert_eq!(
-            format!("{secret:?} {:?}", Some(&secret)),
-            "[redacted] Some([redacted])"
-        );
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "[redacted] Some([redacted])");
     }
 }

@@ -45,10 +45,7 @@ impl WireRequest {
     #[must_use]
     pub fn post_json(path: impl Into<String>, body: impl Into<Bytes>, timeout: Duration) -> Self {
         let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self {
             method: Method::POST,
             path: path.into(),
@@ -62,20 +59,12 @@ impl WireRequest {
 
     /// Appends a query parameter that anybody may see.
     pub fn push_query(&mut self, name: &'static str, value: impl Into<String>) {
-        self.query.push(QueryParameter {
-            name,
-            value: value.into(),
-            is_secret: false,
-        });
+        self.query.push(QueryParameter { name, value: value.into(), is_secret: false });
     }
 
     /// Appends a query parameter that must never be shown.
     pub fn push_secret_query(&mut self, name: &'static str, value: impl Into<String>) {
-        self.query.push(QueryParameter {
-            name,
-            value: value.into(),
-            is_secret: true,
-        });
+        self.query.push(QueryParameter { name, value: value.into(), is_secret: true });
     }
 
     /// Sets a header; `false` if the value has characters that no header may carry.
@@ -182,15 +171,8 @@ impl WireResponse {
     #[must_use]
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        Self {
-            status,
-            headers,
-            body: body.into(),
-        }
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self { status, headers, body: body.into() }
     }
 
     /// The `Retry-After` header in seconds, at most an hour; dates are not understood.
@@ -215,10 +197,7 @@ impl fmt::Debug for WireResponse {
 /// Appends `text` as a JSON string, quotes included (RFC 8259, section 7).
 pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-    {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
         out.extend_from_slice(text.as_bytes());
     } else {
         push_escaped(out, text);
@@ -250,27 +229,15 @@ mod tests {
         let mut request = WireRequest::post_json("/x", "{}", Duration::from_secs(1));
         request.push_query("identifier", "admin user");
         request.push_secret_query("usersig", "eJy*-_+");
-        assert_eq!(
-            request.encoded_query(),
-            "identifier=admin%20user&usersig=eJy%2A-_%2B"
-        );
-        assert_eq!(
-            request.redacted_query(),
-            "identifier=admin%20user&usersig=[redacted]"
-        );
+        assert_eq!(request.encoded_query(), "identifier=admin%20user&usersig=eJy%2A-_%2B");
+        assert_eq!(request.redacted_query(), "identifier=admin%20user&usersig=[redacted]");
         assert!(!format!("{request:?}").contains("eJy"));
     }
 
     #[test]
     fn json_strings_agree_with_serde_json() {
-        for text in [
-            "",
-            "bonnie",
-            "a\"b\\c",
-            "tab\tnew\nline\r\u{1}\u{1f}",
-            "中文 😀",
-            "\u{7f}\u{2028}",
-        ] {
+        for text in ["", "bonnie", "a\"b\\c", "tab\tnew\nline\r\u{1}\u{1f}", "中文 😀", "\u{7f}\u{2028}"]
+        {
             let mut out = Vec::new();
             push_json_string(&mut out, text);
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
@@ -281,20 +248,9 @@ mod tests {
     fn reads_retry_after_in_seconds() {
         let mut response = WireResponse::json(StatusCode::OK, "");
         assert_eq!(response.retry_after(), None);
-        for (text, expected) in [
-            ("7", Some(7)),
-            ("999999", Some(3600)),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            response
-                .headers
-                .insert("retry-after", HeaderValue::from_str(text).unwrap());
-            assert_eq!(
-                response.retry_after(),
-                expected.map(Duration::from_secs),
-                "{text}"
-            );
+        for (text, expected) in [("7", Some(7)), ("999999", Some(3600)), ("soon", None), ("-1", None)] {
+            response.headers.insert("retry-after", HeaderValue::from_str(text).unwrap());
+            assert_eq!(response.retry_after(), expected.map(Duration::from_secs), "{text}");
         }
     }
 }

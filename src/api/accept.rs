@@ -25,10 +25,7 @@ pub fn best<T: Copy>(headers: &HeaderMap, first: (&str, T), others: &[(&str, T)]
 
 /// Media ranges with their weight in thousandths.
 fn read(headers: &HeaderMap) -> Vec<(String, u16)> {
-    let values = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges = values.flat_map(|text| text.split(',')).map(|range| {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -43,25 +40,14 @@ fn read_weight(text: &str) -> u16 {
         return 1000;
     }
     let digits = text.strip_prefix("0.").unwrap_or_default();
-    format!("{digits:0<3}")
-        .get(..3)
-        .and_then(|digits| digits.parse().ok())
-        .unwrap_or(0)
+    format!("{digits:0<3}").get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// The weight of the most specific range that covers `offer`.
 fn quality(ranges: &[(String, u16)], offer: &str) -> u16 {
     let family = offer.split('/').next().unwrap_or_default();
-    let weight = |wanted: &str| {
-        ranges
-            .iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(_, weight)| *weight)
-    };
-    weight(offer)
-        .or_else(|| weight(&format!("{family}/*")))
-        .or_else(|| weight("*/*"))
-        .unwrap_or(0)
+    let weight = |wanted: &str| ranges.iter().find(|(name, _)| name == wanted).map(|(_, weight)| *weight);
+    weight(offer).or_else(|| weight(&format!("{family}/*"))).or_else(|| weight("*/*")).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -74,11 +60,7 @@ mod tests {
             headers.insert(ACCEPT, accept.parse().unwrap());
         }
         let others = [("text/plain", 't'), ("text/csv", 'c')];
-        assert_eq!(
-            best(&headers, ("application/json", 'j'), &others),
-            expected,
-            "{accept:?}"
-        );
+        assert_eq!(best(&headers, ("application/json", 'j'), &others), expected, "{accept:?}");
     }
 
     #[test]

@@ -27,11 +27,8 @@ pub fn to_send(report: &Report, headers: &HeaderMap, preferences: &Preferences) 
     let counts = report.counts();
     let mut response = to_read_counted(report, &counts, headers, preferences);
     if report.is_over() {
-        *response.status_mut() = if counts.accepted == counts.total {
-            StatusCode::OK
-        } else {
-            StatusCode::MULTI_STATUS
-        };
+        *response.status_mut() =
+            if counts.accepted == counts.total { StatusCode::OK } else { StatusCode::MULTI_STATUS };
         return response;
     }
     let wait = report.eta.as_ref().map_or(Duration::ZERO, |eta| eta.remaining);
@@ -58,9 +55,7 @@ pub fn handed_over(id: BatchId) -> Response {
 #[must_use]
 pub fn with_type(content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -70,11 +65,7 @@ fn to_read_counted(
     request_headers: &HeaderMap,
     preferences: &Preferences,
 ) -> Response {
-    let is_text = accept::best(
-        request_headers,
-        ("application/json", false),
-        &[("text/plain", true)],
-    );
+    let is_text = accept::best(request_headers, ("application/json", false), &[("text/plain", true)]);
     let mut response = if is_text {
         with_type("text/plain; charset=utf-8", text::report(report, counts))
     } else {
@@ -83,13 +74,7 @@ fn to_read_counted(
     let headers = response.headers_mut();
     insert(headers, BATCH_ID, &report.batch.id.to_string());
     let outcome = outcome_name(report, counts).unwrap_or("processing");
-    let Counts {
-        total,
-        accepted,
-        failed,
-        unknown,
-        pending,
-    } = counts;
+    let Counts { total, accepted, failed, unknown, pending } = counts;
     let summary = format!(
         "{outcome}; total={total}; accepted={accepted}; failed={failed}; unknown={unknown}; pending={pending}"
     );

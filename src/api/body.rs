@@ -69,11 +69,7 @@ impl HeldBody {
 /// # Errors
 /// A [`Problem`] that says what to send instead.
 pub fn format(headers: &HeaderMap) -> Result<Format, Problem> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
-    };
+    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     if text(CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         let detail = "send the body without `content-encoding`";
         return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
@@ -96,10 +92,7 @@ impl Bodies {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let room = limits.held_body_bytes.min(Semaphore::MAX_PERMITS);
-        Self {
-            most_bytes: limits.body_bytes,
-            room: Arc::new(Semaphore::new(room)),
-        }
+        Self { most_bytes: limits.body_bytes, room: Arc::new(Semaphore::new(room)) }
     }
 
     /// Reads a body; one whose announced length is too long is not even started.
@@ -141,10 +134,7 @@ impl Bodies {
             }
             bytes.extend_from_slice(piece);
         }
-        Ok(HeldBody {
-            bytes,
-            _permit: permit,
-        })
+        Ok(HeldBody { bytes, _permit: permit })
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {

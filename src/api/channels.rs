@@ -17,10 +17,7 @@ use crate::domain::message::MessageType;
 /// Answers with all channels, by name.
 pub async fn list(FromState(state): FromState<State>) -> Response {
     let dispatcher = &state.api.dispatcher;
-    let channels: Vec<_> = dispatcher
-        .channels()
-        .map(|channel| describe(dispatcher, channel))
-        .collect();
+    let channels: Vec<_> = dispatcher.channels().map(|channel| describe(dispatcher, channel)).collect();
     answer::with_type("application/json", json!({ "channels": channels }).to_string())
 }
 
@@ -37,20 +34,13 @@ pub async fn read(
         .ok()
         .and_then(|Path(name)| dispatcher.channel(&name))
         .ok_or_else(|| Problem::new(ProblemCode::NotFound, "no channel has this name"))?;
-    Ok(answer::with_type(
-        "application/json",
-        describe(dispatcher, channel).to_string(),
-    ))
+    Ok(answer::with_type("application/json", describe(dispatcher, channel).to_string()))
 }
 
 fn describe(dispatcher: &Dispatcher, channel: &ChannelRuntime) -> Value {
     let profile = channel.profile();
     let status = dispatcher.status(channel);
-    let target_types: Vec<_> = profile
-        .target_types
-        .iter()
-        .map(|target| target.as_str())
-        .collect();
+    let target_types: Vec<_> = profile.target_types.iter().map(|target| target.as_str()).collect();
     json!({
         "name": channel.name().as_str(),
         "provider": channel.provider(),

@@ -96,11 +96,8 @@ fn push_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
         }
         push_json_string(out, name.as_str());
         out.push(b':');
-        let shown = if value.is_sensitive() {
-            REDACTED.into()
-        } else {
-            String::from_utf8_lossy(value.as_bytes())
-        };
+        let shown =
+            if value.is_sensitive() { REDACTED.into() } else { String::from_utf8_lossy(value.as_bytes()) };
         push_json_string(out, &shown);
     }
     out.push(b'}');

@@ -22,10 +22,7 @@ impl Preferences {
     pub fn read(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
         let values = headers.get_all("prefer").iter();
-        for preference in values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|text| text.split(','))
-        {
+        for preference in values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')) {
             // Parameters after `;` belong to preferences that are not known here.
             let word = preference.split(';').next().unwrap_or_default();
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
@@ -67,10 +64,7 @@ mod tests {
         for value in values {
             headers.append("prefer", value.parse().unwrap());
         }
-        let expected = Preferences {
-            wait_seconds,
-            respond_async,
-        };
+        let expected = Preferences { wait_seconds, respond_async };
         assert_eq!(Preferences::read(&headers), expected, "{values:?}");
     }
 
@@ -91,13 +85,7 @@ mod tests {
 
     #[test]
     fn says_what_was_applied() {
-        let applied = |wait_seconds| {
-            Preferences {
-                wait_seconds,
-                respond_async: false,
-            }
-            .applied()
-        };
+        let applied = |wait_seconds| Preferences { wait_seconds, respond_async: false }.applied();
         assert_eq!(applied(None), None);
         assert_eq!(applied(Some(3)).as_deref(), Some("wait=3"));
     }

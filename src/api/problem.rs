@@ -66,58 +66,28 @@ impl ProblemCode {
 
     const fn facts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::InvalidJson => (
-                "invalid_json",
-                StatusCode::BAD_REQUEST,
-                "The body is not valid JSON.",
-            ),
-            Self::InvalidHeader => (
-                "invalid_header",
-                StatusCode::BAD_REQUEST,
-                "A header cannot be used.",
-            ),
-            Self::InvalidRequest => (
-                "invalid_request",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "The request breaks a rule.",
-            ),
-            Self::TooLarge => (
-                "too_large",
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is too long.",
-            ),
+            Self::InvalidJson => ("invalid_json", StatusCode::BAD_REQUEST, "The body is not valid JSON."),
+            Self::InvalidHeader => ("invalid_header", StatusCode::BAD_REQUEST, "A header cannot be used."),
+            Self::InvalidRequest => {
+                ("invalid_request", StatusCode::UNPROCESSABLE_ENTITY, "The request breaks a rule.")
+            }
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too long."),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type is not supported.",
             ),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found."),
-            Self::MethodNotAllowed => (
-                "method_not_allowed",
-                StatusCode::METHOD_NOT_ALLOWED,
-                "The method is not allowed here.",
-            ),
-            Self::Timeout => (
-                "timeout",
-                StatusCode::REQUEST_TIMEOUT,
-                "The body came too slowly.",
-            ),
-            Self::Overloaded => (
-                "overloaded",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too much work at once.",
-            ),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here.")
+            }
+            Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly."),
+            Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much work at once."),
             Self::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
-            Self::StoreUnavailable => (
-                "store_unavailable",
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Recorded batches cannot be read.",
-            ),
-            Self::Internal => (
-                "internal",
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "A fault of the gateway.",
-            ),
+            Self::StoreUnavailable => {
+                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "Recorded batches cannot be read.")
+            }
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the gateway."),
         }
     }
 }
@@ -126,12 +96,7 @@ impl Problem {
     /// A refusal with one sentence for a person.
     #[must_use]
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            errors: Arc::default(),
-            retry_after_seconds: None,
-        }
+        Self { code, detail: detail.into(), errors: Arc::default(), retry_after_seconds: None }
     }
 
     /// A request that breaks rules; a fault that several routes share is listed once.
@@ -149,10 +114,7 @@ impl Problem {
             [only] => format!("{}: {}", only.pointer, only.detail),
             several => format!("{} faults; nothing was sent", several.len()),
         };
-        Self {
-            errors: errors.into(),
-            ..Self::new(ProblemCode::InvalidRequest, detail)
-        }
+        Self { errors: errors.into(), ..Self::new(ProblemCode::InvalidRequest, detail) }
     }
 
     /// Tells the caller when to come back.

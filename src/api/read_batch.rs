@@ -44,9 +44,7 @@ pub async fn read_batch(
 /// # Errors
 /// A [`Problem`]: what is no id names no batch.
 pub fn batch_id(path: Result<Path<String>, PathRejection>) -> Result<BatchId, Problem> {
-    path.ok()
-        .and_then(|Path(text)| BatchId::parse(&text))
-        .ok_or_else(unknown_batch)
+    path.ok().and_then(|Path(text)| BatchId::parse(&text)).ok_or_else(unknown_batch)
 }
 
 /// The report of a batch.
@@ -65,8 +63,5 @@ pub async fn find(state: &State, id: BatchId) -> Result<Arc<Report>, Problem> {
 }
 
 fn unknown_batch() -> Problem {
-    Problem::new(
-        ProblemCode::NotFound,
-        "no batch of this id is known here, or no longer",
-    )
+    Problem::new(ProblemCode::NotFound, "no batch of this id is known here, or no longer")
 }

@@ -29,10 +29,7 @@ pub async fn read_results(
     let id = batch_id(path)?;
     let parameters = Parameters::read(&uri).map_err(Problem::faults)?;
     let report = find(&state, id).await?;
-    let others = [
-        ("application/x-ndjson", Some(StreamFormat::Lines)),
-        ("text/csv", Some(StreamFormat::Csv)),
-    ];
+    let others = [("application/x-ndjson", Some(StreamFormat::Lines)), ("text/csv", Some(StreamFormat::Csv))];
     let Some(format) = accept::best(&headers, ("application/json", None), &others) else {
         return Ok(answer::with_type("application/json", page(&report, &parameters)));
     };

@@ -48,11 +48,7 @@ pub async fn identify(FromState(state): FromState<State>, mut request: Request, 
             tracing::error!(request.id = text, batch.id = %batch_id, "A batch is answered without its report.");
             answer::handed_over(batch_id)
         } else {
-            tracing::debug!(
-                request.id = text,
-                code = problem.code().as_str(),
-                "Request refused."
-            );
+            tracing::debug!(request.id = text, code = problem.code().as_str(), "Request refused.");
             problem.respond(response.headers(), &instance, text)
         };
     }

@@ -37,11 +37,7 @@ impl Parameters {
             let pointer = format!("/{}", pointer_token(name));
             faults.push(Fault::new(pointer, code, detail));
         };
-        let mut found = Self {
-            filter: StatusFilter::ALL,
-            page_size: DEFAULT_PAGE_SIZE,
-            start: 0,
-        };
+        let mut found = Self { filter: StatusFilter::ALL, page_size: DEFAULT_PAGE_SIZE, start: 0 };
         let mut token = String::new();
         for (index, (name, value)) in pairs.iter().enumerate() {
             if pairs.iter().take(index).any(|(earlier, _)| earlier == name) {
@@ -57,18 +53,10 @@ impl Parameters {
                 ("page_size", _) => match value.parse::<usize>() {
                     Ok(0) => {}
                     Ok(size) => found.page_size = size.min(MOST_PAGE_SIZE),
-                    Err(_) => fault(
-                        name,
-                        FaultCode::OutOfRange,
-                        "must be a whole number from 0".to_owned(),
-                    ),
+                    Err(_) => fault(name, FaultCode::OutOfRange, "must be a whole number from 0".to_owned()),
                 },
                 ("page_token", _) => token.clone_from(value),
-                _ => fault(
-                    name,
-                    FaultCode::UnknownField,
-                    format!("`{name}` is not a known parameter here"),
-                ),
+                _ => fault(name, FaultCode::UnknownField, format!("`{name}` is not a known parameter here")),
             }
         }
         if !token.is_empty() {
@@ -94,18 +82,9 @@ mod tests {
         let uri: Uri = format!("/v1/batches/x/results{query}").parse().unwrap();
         let read = Parameters::read(&uri)
             .map(|found| (found.filter.bits(), found.page_size, found.start))
-            .map_err(|faults| {
-                faults
-                    .into_iter()
-                    .map(|fault| (fault.pointer, fault.code))
-                    .collect()
-            });
-        let expected = expected.map_err(|faults| {
-            faults
-                .iter()
-                .map(|(at, code)| ((*at).to_owned(), *code))
-                .collect::<Vec<_>>()
-        });
+            .map_err(|faults| faults.into_iter().map(|fault| (fault.pointer, fault.code)).collect());
+        let expected = expected
+            .map_err(|faults| faults.iter().map(|(at, code)| ((*at).to_owned(), *code)).collect::<Vec<_>>());
         assert_eq!(read, expected, "{query}");
     }
 
@@ -117,10 +96,7 @@ mod tests {
         check("?page_size=0&page_token=&status=", Ok((15, 100, 0)));
         let token = page_token::write(7, 2);
         check(&format!("?status=failed&page_token={token}"), Ok((2, 100, 7)));
-        check(
-            &format!("?page_token={token}"),
-            Err(&[("/page_token", FaultCode::OutOfRange)]),
-        );
+        check(&format!("?page_token={token}"), Err(&[("/page_token", FaultCode::OutOfRange)]));
         check(
             "?status=lost&page_size=-1&size=3&status=failed",
             Err(&[

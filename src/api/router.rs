@@ -59,16 +59,10 @@ async fn not_found() -> Problem {
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        ProblemCode::MethodNotAllowed,
-        "the `Allow` header names the methods of this path",
-    )
+    Problem::new(ProblemCode::MethodNotAllowed, "the `Allow` header names the methods of this path")
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the layer hands the payload over by value"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over by value")]
 fn explain_panic(payload: Box<dyn Any + Send + 'static>) -> Response {
     let reason = payload
         .downcast_ref::<&str>()
@@ -76,9 +70,6 @@ fn explain_panic(payload: Box<dyn Any + Send + 'static>) -> Response {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown");
     tracing::error!(reason, "A request ended in a panic.");
-    Problem::new(
-        ProblemCode::Internal,
-        "a fault of the gateway; the log names this request's id",
-    )
-    .into_response()
+    Problem::new(ProblemCode::Internal, "a fault of the gateway; the log names this request's id")
+        .into_response()
 }

@@ -9,12 +9,12 @@ use http::HeaderMap;
 use crate::api::answer;
 use crate::api::body::{self, Format, HeldBody};
 use crate::api::dto::options::IN_MEMORY_ONLY;
-use crate::api::dto::request::{Context, Refusal, decode, decode_lines};
+use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
-use crate::dispatch::plan::Plan;
+use crate::dispatch::plan::{Plan, RouteFault};
 use crate::domain::fault::{Fault, FaultCode};
 
 /// Bodies above this are read and planned away from the threads that serve connections, since they keep one
@@ -42,9 +42,7 @@ pub async fn send(
     admit(&state)?;
     let running = state.api.dispatcher.start(plan);
     handed_over.set(running.id());
-    running
-        .finished(preferences.wait(state.api.settings.batches.default_wait))
-        .await;
+    running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
     Ok(answer::to_send(&running.report(), &parts.headers, &preferences))
 }
 
@@ -64,12 +62,10 @@ pub async fn read_plan(
         return plan(state, format, &held, refused);
     }
     let state = state.clone();
-    tokio::task::spawn_blocking(move || plan(&state, format, &held, refused))
-        .await
-        .unwrap_or_else(|error| {
-            tracing::error!(%error, "Reading a request failed.");
-            Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
-        })
+    tokio::task::spawn_blocking(move || plan(&state, format, &held, refused)).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "Reading a request failed.");
+        Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
+    })
 }
 
 fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> Result<Plan, Problem> {
@@ -91,25 +87,29 @@ fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> 
     let decoded = match decoded {
         Ok(decoded) => decoded,
         Err(Refusal::NotJson(detail)) => return Err(Problem::new(ProblemCode::InvalidJson, detail)),
-        Err(Refusal::Faults(faults)) => return Err(Problem::faults(refused.into_iter().chain(faults))),
+        Err(Refusal::Fault(fault)) => return Err(Problem::faults(refused.into_iter().chain([fault]))),
     };
-    let origins = decoded.origins;
-    let planned = dispatcher.plan(decoded.batch);
-    let faults = match planned {
-        Ok(plan) if refused.is_empty() => {
-            return Ok(plan.with_pointers(|route_index, pointer| origins.place(route_index, pointer)));
-        }
-        Ok(_) => Vec::new(),
-        Err(faults) => faults,
+    let Decoded { batch, origins, faults, route_indexes } = decoded;
+    let mut faults: Vec<_> = refused.into_iter().chain(faults).collect();
+    // The adapters judge what could be read even if something else is wrong: all faults in one answer.
+    let place = |route_index: usize, pointer: &str| {
+        origins.place(route_indexes.get(route_index).copied().unwrap_or(route_index), pointer)
     };
-    let placed = faults.into_iter().map(|found| {
-        let pointer = origins.place(found.route_index, &found.fault.pointer);
-        Fault {
-            pointer,
-            ..found.fault
+    match dispatcher.plan(batch) {
+        Ok(plan) if faults.is_empty() => return Ok(plan.with_pointers(place)),
+        Ok(_) => {}
+        Err(found) => {
+            let read_count = faults.len();
+            for RouteFault { route_index, fault } in found {
+                let fault = Fault { pointer: place(route_index, &fault.pointer), ..fault };
+                // A field that could not be read is no missing field.
+                if !faults.iter().take(read_count).any(|known| known.pointer == fault.pointer) {
+                    faults.push(fault);
+                }
+            }
         }
-    });
-    Err(Problem::faults(refused.into_iter().chain(placed)))
+    }
+    Err(Problem::faults(faults))
 }
 
 /// Whether a new batch may come in now: asked before anything of the body is read.

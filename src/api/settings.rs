@@ -42,10 +42,7 @@ impl Settings {
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let limits = fields.object("limits", Limits::read);
         let batches = fields.object("batches", Batches::read);
-        Some(Self {
-            limits: limits?,
-            batches: batches?,
-        })
+        Some(Self { limits: limits?, batches: batches? })
     }
 }
 
@@ -53,9 +50,7 @@ impl Limits {
     /// Reads the section.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let count = |fields: &mut Fields<'_>, name: &str, most: u64| {
-            fields
-                .required_u64(name, 1..=most)
-                .and_then(|count| usize::try_from(count).ok())
+            fields.required_u64(name, 1..=most).and_then(|count| usize::try_from(count).ok())
         };
         let body_bytes = count(fields, "body_bytes", 1 << 30);
         let held_body_bytes = count(fields, "held_body_bytes", 1 << 40);

@@ -79,9 +79,8 @@ impl App {
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
         check_address(&settings.server, settings.sandbox)?;
         let address = settings.server.listen;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| StartError::Listen { address, source })?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
         let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
         let (sandbox, channels) = if wants_sandbox {
             if !settings.channels.is_empty() {
@@ -97,20 +96,12 @@ impl App {
         let channel_count = parts.len();
         let store = Arc::new(MemoryStore::new(settings.store));
         let dispatcher = Dispatcher::new(parts, settings.delivery, store, clock, randomness);
-        let api = Api {
-            dispatcher: Arc::clone(&dispatcher),
-            settings: settings.api,
-        };
+        let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api };
         let server = Server::start(listener, api::router(Arc::new(api)), settings.server)
             .map_err(|source| StartError::Listen { address, source })?;
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self {
-            dispatcher,
-            server,
-            sandbox,
-            shutdown: settings.shutdown,
-        })
+        Ok(Self { dispatcher, server, sandbox, shutdown: settings.shutdown })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.
@@ -147,10 +138,7 @@ impl App {
         if is_settled && is_answered {
             info!("Left in order.");
         } else {
-            warn!(
-                is_settled,
-                is_answered, "Left with work unfinished: the grace was over."
-            );
+            warn!(is_settled, is_answered, "Left with work unfinished: the grace was over.");
         }
     }
 }
@@ -169,18 +157,13 @@ fn check_address(server: &ServerSettings, sandbox: Sandbox) -> Result<(), StartE
 
 async fn start_sandbox(clock: &Clock) -> Result<sandbox::Running, StartError> {
     let clock = clock.clone();
-    sandbox::start(move || clock.now())
-        .await
-        .map_err(StartError::Sandbox)
+    sandbox::start(move || clock.now()).await.map_err(StartError::Sandbox)
 }
 
 /// One channel for each stand-in.
 fn sandbox_channels(running: &sandbox::Running) -> Result<Vec<(ChannelName, Channel)>, StartError> {
     let build = |stand_in: &sandbox::SandboxChannel| {
-        let fault = |source| StartError::SandboxChannel {
-            channel: stand_in.name,
-            source,
-        };
+        let fault = |source| StartError::SandboxChannel { channel: stand_in.name, source };
         let name = ChannelName::parse(stand_in.name).ok_or_else(|| fault(None))?;
         let channel = build_channel(stand_in.provider, &stand_in.base_url, stand_in.settings)
             .map_err(|source| fault(Some(source)))?;
@@ -196,16 +179,9 @@ fn parts(
     is_sandbox: bool,
 ) -> Result<Vec<ChannelParts>, StartError> {
     let part = |(name, channel): (ChannelName, Channel)| {
-        let http = transport::client(&channel.settings, &transport).map_err(|source| StartError::Client {
-            channel: name.clone(),
-            source,
-        })?;
-        Ok(ChannelParts {
-            name,
-            channel,
-            http,
-            is_sandbox,
-        })
+        let http = transport::client(&channel.settings, &transport)
+            .map_err(|source| StartError::Client { channel: name.clone(), source })?;
+        Ok(ChannelParts { name, channel, http, is_sandbox })
     };
     channels.into_iter().map(part).collect()
 }

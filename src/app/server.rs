@@ -59,12 +59,7 @@ impl Server {
             cutting: cutting.clone(),
         });
         tasks.spawn(connections.accept_all(listener));
-        Ok(Self {
-            local_addr,
-            tasks,
-            leaving,
-            cutting: cutting.drop_guard(),
-        })
+        Ok(Self { local_addr, tasks, leaving, cutting: cutting.drop_guard() })
     }
 
     pub(super) const fn local_addr(&self) -> SocketAddr {

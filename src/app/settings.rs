@@ -36,12 +36,9 @@ impl ServerSettings {
         let max_connections = fields
             .required_u64("max_connections", 1..=1_000_000)
             .and_then(|count| usize::try_from(count).ok());
-        let first_bytes_timeout = fields
-            .required_u64("first_bytes_timeout_ms", 1..=600_000)
-            .map(Duration::from_millis);
-        let idle_timeout = fields
-            .required_u64("idle_timeout_seconds", 1..=3_600)
-            .map(Duration::from_secs);
+        let first_bytes_timeout =
+            fields.required_u64("first_bytes_timeout_ms", 1..=600_000).map(Duration::from_millis);
+        let idle_timeout = fields.required_u64("idle_timeout_seconds", 1..=3_600).map(Duration::from_secs);
         Some(Self {
             listen: listen?,
             insecure: insecure?,
@@ -69,9 +66,6 @@ impl ShutdownSettings {
         };
         let drain_delay = seconds(fields, "drain_delay_seconds");
         let grace = seconds(fields, "grace_seconds");
-        Some(Self {
-            drain_delay: drain_delay?,
-            grace: grace?,
-        })
+        Some(Self { drain_delay: drain_delay?, grace: grace? })
     }
 }

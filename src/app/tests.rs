@@ -66,15 +66,11 @@ async fn one_port_speaks_both_protocols() {
     let mut stream = connect(&server).await;
     stream.write_all(LAST_REQUEST).await.unwrap();
     let answer = read_to_end(&mut stream).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hi"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hi"), "{answer}");
 
     let stream = TokioIo::new(connect(&server).await);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
-        .await
-        .unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
     let request = Request::get("http://x/").body(Empty::<Bytes>::new()).unwrap();
     let asking = async move {
         let response = sender.send_request(request).await.unwrap();
@@ -134,10 +130,7 @@ async fn stopping_answers_open_requests_and_closes_the_rest() {
         assert!(TcpStream::connect(address).await.is_err());
         go.notify_one();
         let answer = read_to_end(&mut open).await;
-        assert!(
-            answer.contains("connection: close") && answer.ends_with("late"),
-            "{answer}"
-        );
+        assert!(answer.contains("connection: close") && answer.ends_with("late"), "{answer}");
     };
     let (is_answered, ()) = tokio::join!(stopping, asking);
     assert!(is_answered);
@@ -158,11 +151,7 @@ async fn stopping_cuts_what_outlasts_the_grace() {
 fn a_public_address_needs_a_word_of_the_operator() {
     let check = |listen: &str, insecure, sandbox| {
         let listen = listen.parse().unwrap();
-        let server = ServerSettings {
-            listen,
-            insecure,
-            ..settings(1)
-        };
+        let server = ServerSettings { listen, insecure, ..settings(1) };
         check_address(&server, sandbox).is_ok()
     };
     for listen in ["127.0.0.1:80", "127.8.0.1:80", "[::1]:80"] {
@@ -180,15 +169,10 @@ async fn a_whole_gateway_starts_and_leaves() {
     let mut settings = crate::config::compiled_in().ok().unwrap();
     settings.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     settings.shutdown.drain_delay = Duration::ZERO;
-    let app = App::start(settings, Clock::system(), Randomness::seeded(1))
-        .await
-        .unwrap();
+    let app = App::start(settings, Clock::system(), Randomness::seeded(1)).await.unwrap();
     let address = app.local_addr();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(app.dispatcher().channels().all(|channel| channel.is_sandbox()));

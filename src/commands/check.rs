@@ -16,11 +16,7 @@ pub(super) fn run(sources: Sources, output: &mut dyn Write) -> Result<(), Comman
     }
     writeln!(output, "ok: {} channels", settings.channels.len())?;
     for (name, channel) in &settings.channels {
-        writeln!(
-            output,
-            "  {name}: {} at {}",
-            channel.provider, channel.settings.base_url
-        )?;
+        writeln!(output, "  {name}: {} at {}", channel.provider, channel.settings.base_url)?;
     }
     Ok(())
 }

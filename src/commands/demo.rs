@@ -33,10 +33,7 @@ async fn rehearse(output: &mut dyn Write) -> Result<(), CommandError> {
     settings.shutdown.drain_delay = Duration::ZERO;
     let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
     let address = app.local_addr();
-    writeln!(
-        output,
-        "A gateway with its sandbox runs at http://{address} for a moment."
-    )?;
+    writeln!(output, "A gateway with its sandbox runs at http://{address} for a moment.")?;
     let mut is_as_expected = true;
     for provider in REGISTRY {
         let (status, report) = send(address, provider).await?;
@@ -98,9 +95,7 @@ fn check(status: StatusCode, report: &Value, provider: &Provider) -> bool {
         result(index)
             .is_some_and(|result| text(result, "recipient") == recipient && text(result, "status") == status)
     };
-    let source = result(1)
-        .and_then(|result| result.get("error"))
-        .map(|error| text(error, "source"));
+    let source = result(1).and_then(|result| result.get("error")).map(|error| text(error, "source"));
     status == StatusCode::MULTI_STATUS
         && fits(0, accepted, "accepted")
         && fits(1, refused, "failed")
@@ -114,12 +109,7 @@ fn print(
     provider: &Provider,
 ) -> Result<(), CommandError> {
     let channel = provider.sandbox.channel;
-    writeln!(
-        output,
-        "\n{} ({channel}): {status}, {}",
-        provider.name,
-        text(report, "id")
-    )?;
+    writeln!(output, "\n{} ({channel}): {status}, {}", provider.name, text(report, "id"))?;
     let results = report.get("results").and_then(Value::as_array);
     let Some(results) = results else {
         // A refusal says what is wrong with the request, and there are no secrets in it.
@@ -144,10 +134,7 @@ fn print(
 
 fn write_row(output: &mut dyn Write, row: [&str; 5]) -> std::io::Result<()> {
     let [recipient, status, why, code, evidence] = row;
-    writeln!(
-        output,
-        "  {recipient:<20} {status:<10} {why:<18} {code:<14} {evidence}"
-    )
+    writeln!(output, "  {recipient:<20} {status:<10} {why:<18} {code:<14} {evidence}")
 }
 
 /// The text of a field; `-` if it has none.

@@ -46,22 +46,14 @@ async fn exchange_unbounded<B>(address: &str, request: Request<B>) -> Result<(Pa
 where
     B: Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
 {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(ExchangeError::Connect)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(ExchangeError::Broken)?;
+    let stream = TcpStream::connect(address).await.map_err(ExchangeError::Connect)?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(ExchangeError::Broken)?;
     let asking = async move {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(ExchangeError::Broken)?;
+        let response = sender.send_request(request).await.map_err(ExchangeError::Broken)?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, MOST_ANSWER_BYTES)
-            .collect()
-            .await
-            .map_err(ExchangeError::Unreadable)?;
+        let body =
+            Limited::new(body, MOST_ANSWER_BYTES).collect().await.map_err(ExchangeError::Unreadable)?;
         // The sender goes with this future, and the connection ends because nobody can ask any more.
         Ok((head, body.to_bytes()))
     };

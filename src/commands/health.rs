@@ -39,11 +39,7 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
         .map_err(|_| CommandError::Url)?;
     let exchanged = small_runtime()?.block_on(exchange::exchange(&address, request, PATIENCE));
     let (head, _) = exchanged.map_err(|source| CommandError::Exchange { address, source })?;
-    if head.status.is_success() {
-        Ok(())
-    } else {
-        Err(CommandError::Status(head.status.as_u16()))
-    }
+    if head.status.is_success() { Ok(()) } else { Err(CommandError::Status(head.status.as_u16())) }
 }
 
 /// Where this machine reaches a listener: one on all addresses is on loopback too.

@@ -60,10 +60,7 @@ enum CommandError {
     #[error("the system gives no threads or signals")]
     System(#[source] io::Error),
     #[error("the gateway at {address} does not answer as it should")]
-    Exchange {
-        address: String,
-        source: exchange::ExchangeError,
-    },
+    Exchange { address: String, source: exchange::ExchangeError },
     #[error("the gateway answers with status {0}")]
     Status(u16),
     #[error("the URL must read http://host:port/path")]
@@ -128,10 +125,7 @@ fn execute(
     environment: Vec<(OsString, OsString)>,
     output: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let sources = Sources {
-        file: line.config,
-        environment,
-    };
+    let sources = Sources { file: line.config, environment };
     match line.command {
         None => serve::run(sources, &serve::Arguments::default()),
         Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
@@ -160,8 +154,5 @@ fn explain(error: &CommandError, errors: &mut dyn Write) -> io::Result<()> {
 
 /// A runtime for commands that are a few requests long.
 fn small_runtime() -> Result<tokio::runtime::Runtime, CommandError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::System)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::System)
 }

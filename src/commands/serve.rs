@@ -32,10 +32,8 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
         settings.server.listen = listen;
     }
     logs::start(settings.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::System)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::System)?;
     let served = runtime.block_on(serve(settings));
     // After a second signal tasks are still at work: nobody waits for them.
     runtime.shutdown_background();

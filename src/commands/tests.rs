@@ -2,18 +2,10 @@ use super::*;
 
 fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> (ExitCode, String, String) {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let arguments = std::iter::once("imcast")
-        .chain(arguments.iter().copied())
-        .map(OsString::from);
-    let environment = environment
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()));
+    let arguments = std::iter::once("imcast").chain(arguments.iter().copied()).map(OsString::from);
+    let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
     let code = run(arguments, environment, &mut output, &mut errors);
-    (
-        code,
-        String::from_utf8(output).unwrap(),
-        String::from_utf8(errors).unwrap(),
-    )
+    (code, String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
 }
 
 #[track_caller]
@@ -33,12 +25,7 @@ fn the_command_line_is_consistent() {
 fn usage_faults_exit_64_and_help_exits_0() {
     let usage = ExitCode::from(USAGE_FAULT);
     check(&["fly"], &[], usage, "error: unrecognized subcommand");
-    check(
-        &["serve", "--listen", "nowhere"],
-        &[],
-        usage,
-        "error: invalid value",
-    );
+    check(&["serve", "--listen", "nowhere"], &[], usage, "error: invalid value");
     check(&["check", "--sandbox"], &[], usage, "error: unexpected argument");
     check(&["--config"], &[], usage, "error: a value is required");
     check(&["--help"], &[], ExitCode::SUCCESS, "One HTTP gateway");
@@ -51,10 +38,7 @@ fn check_prints_one_line_per_fault_and_exits_1() {
     let (code, output, errors) = run_with(&["check"], &environment);
     assert_eq!(code, ExitCode::FAILURE);
     assert_eq!(output, "");
-    let keys: Vec<_> = errors
-        .lines()
-        .map(|line| line.split(':').next().unwrap())
-        .collect();
+    let keys: Vec<_> = errors.lines().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(keys, ["log.level", "log.colour"]);
 }
 
@@ -62,41 +46,23 @@ fn check_prints_one_line_per_fault_and_exits_1() {
 fn check_says_ok() {
     check(&["check"], &[], ExitCode::SUCCESS, "ok: no channel");
     let missing = ["check", "--config", "/nonexistent/x.toml"];
-    check(
-        &missing,
-        &[],
-        ExitCode::FAILURE,
-        "/nonexistent/x.toml: cannot be read",
-    );
+    check(&missing, &[], ExitCode::FAILURE, "/nonexistent/x.toml: cannot be read");
 }
 
 #[test]
 fn serve_refuses_an_address_that_other_machines_reach() {
     let beginning = "imcast: the gateway does not start: refusing to listen on 0.0.0.0:0: other machines";
-    check(
-        &["serve", "--listen", "0.0.0.0:0"],
-        &[],
-        ExitCode::FAILURE,
-        beginning,
-    );
+    check(&["serve", "--listen", "0.0.0.0:0"], &[], ExitCode::FAILURE, beginning);
 }
 
 #[test]
 fn health_asks_the_configured_address() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listen = closed.to_string();
     let beginning = format!("imcast: the gateway at {listen} does not answer as it should: no connection");
     let environment = [("IMCAST__SERVER__LISTEN", &*listen)];
     check(&["health"], &environment, ExitCode::FAILURE, &beginning);
-    check(
-        &["health", "--url", "https://x.test"],
-        &[],
-        ExitCode::FAILURE,
-        "imcast: the URL must read",
-    );
+    check(&["health", "--url", "https://x.test"], &[], ExitCode::FAILURE, "imcast: the URL must read");
 }
 
 #[test]

@@ -38,12 +38,7 @@ fn defaults(provider: &Provider) -> Table {
 pub(super) fn read(fields: &mut Fields<'_>, providers: &[Provider]) -> Vec<(ChannelName, Channel)> {
     let channels = fields.object("channels", |channels| {
         let names: Vec<_> = channels.names().map(str::to_owned).collect();
-        Some(
-            names
-                .iter()
-                .filter_map(|name| read_named(channels, name, providers))
-                .collect(),
-        )
+        Some(names.iter().filter_map(|name| read_named(channels, name, providers)).collect())
     });
     channels.unwrap_or_default()
 }
@@ -63,10 +58,7 @@ fn read_named(
 }
 
 fn read_channel(fields: &mut Fields<'_>, providers: &[Provider]) -> Option<Channel> {
-    let known: Vec<_> = providers
-        .iter()
-        .map(|provider| (provider.name, provider))
-        .collect();
+    let known: Vec<_> = providers.iter().map(|provider| (provider.name, provider)).collect();
     if !fields.has("provider") {
         let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
         let detail = format!("`provider` is required: one of {}", names.join(", "));
@@ -82,12 +74,7 @@ fn read_channel(fields: &mut Fields<'_>, providers: &[Provider]) -> Option<Chann
 fn read_keys(fields: &mut Fields<'_>, provider: &Provider) -> Option<Channel> {
     if let Some(settings) = CommonSettings::read(fields, provider.most_recipients_per_call) {
         let (adapter, auth) = (provider.build)(&settings, fields)?;
-        return Some(Channel {
-            provider: provider.name,
-            settings,
-            adapter,
-            auth,
-        });
+        return Some(Channel { provider: provider.name, settings, adapter, auth });
     }
     // The provider's own keys are checked all the same, so that their faults are not found one start later.
     match plain_settings(provider) {

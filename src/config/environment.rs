@@ -69,12 +69,6 @@ fn insert(table: &mut Table, parts: &[String], value: String) -> bool {
     if rest.is_empty() {
         return table.insert(first.clone(), Value::from(value)).is_none();
     }
-    let inner = table
-        .entry(first.clone())
-        .or_insert_with(|| Value::from(Map::<String, Value>::new()));
-    if let ::config::ValueKind::Table(inner) = &mut inner.kind {
-        insert(inner, rest, value)
-    } else {
-        false
-    }
+    let inner = table.entry(first.clone()).or_insert_with(|| Value::from(Map::<String, Value>::new()));
+    if let ::config::ValueKind::Table(inner) = &mut inner.kind { insert(inner, rest, value) } else { false }
 }

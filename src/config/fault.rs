@@ -24,10 +24,7 @@ pub struct LoadError {
 impl SettingFault {
     /// Makes a fault.
     pub fn new(key: impl fmt::Display, detail: impl Into<String>) -> Self {
-        Self {
-            key: key.to_string(),
-            detail: detail.into(),
-        }
+        Self { key: key.to_string(), detail: detail.into() }
     }
 
     /// Whether this is about the `<key>_file` of the other's key.
@@ -62,11 +59,7 @@ fn key(pointer: &str) -> String {
     let names = pointer.split('/').skip(1).map(|token| {
         let name = token.replace("~1", "/").replace("~0", "~");
         let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if !name.is_empty() && name.bytes().all(is_bare) {
-            name
-        } else {
-            format!("{name:?}")
-        }
+        if !name.is_empty() && name.bytes().all(is_bare) { name } else { format!("{name:?}") }
     });
     names.collect::<Vec<_>>().join(".")
 }

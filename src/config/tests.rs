@@ -69,10 +69,7 @@ fn build(
 }
 
 fn variables(given: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-    given
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
+    given.iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
@@ -115,121 +112,43 @@ fn the_compiled_in_reference_is_complete_and_sound() {
 /// Broken texts, each with the beginning of its one fault.
 const BROKEN: &[(&str, &str)] = &[
     ("server = 3", "server: must be an object"),
-    (
-        "[server]\nlisten = \"localhost\"",
-        "server.listen: must be an IP address and a port",
-    ),
+    ("[server]\nlisten = \"localhost\"", "server.listen: must be an IP address and a port"),
     ("[server]\nlisten = \"\"", "server.listen: must be an IP"),
     ("[server]\nlisten = 8080", "server.listen: must be an IP"),
     ("[server]\nlisten = [\"a\"]", "server.listen: must be a string"),
-    (
-        "[server]\ninsecure = \"yes\"",
-        "server.insecure: must be true or false",
-    ),
+    ("[server]\ninsecure = \"yes\"", "server.insecure: must be true or false"),
     ("[server]\ninsecure = 1", "server.insecure: must be true or false"),
-    (
-        "[server]\nmax_connections = 0",
-        "server.max_connections: must be a whole number from 1",
-    ),
-    (
-        "[server]\nmax_connections = -1",
-        "server.max_connections: must be a whole number from 1",
-    ),
-    (
-        "[server]\nmax_connections = nan",
-        "server.max_connections: must be a whole number",
-    ),
-    (
-        "[server]\nidle_timeout_seconds = 1.5",
-        "server.idle_timeout_seconds: must be a whole number from 1",
-    ),
-    (
-        "[server]\nfirst_bytes_timeout_ms = \"10s\"",
-        "server.first_bytes_timeout_ms: must be a whole number",
-    ),
+    ("[server]\nmax_connections = 0", "server.max_connections: must be a whole number from 1"),
+    ("[server]\nmax_connections = -1", "server.max_connections: must be a whole number from 1"),
+    ("[server]\nmax_connections = nan", "server.max_connections: must be a whole number"),
+    ("[server]\nidle_timeout_seconds = 1.5", "server.idle_timeout_seconds: must be a whole number from 1"),
+    ("[server]\nfirst_bytes_timeout_ms = \"10s\"", "server.first_bytes_timeout_ms: must be a whole number"),
     ("[server]\nport = 80", "server.port: `port` is not a known field"),
-    (
-        "[shutdown]\ngrace_seconds = 99999",
-        "shutdown.grace_seconds: must be a whole number from 0",
-    ),
-    (
-        "[shutdown]\ndrain_delay_seconds = true",
-        "shutdown.drain_delay_seconds: must be a whole number",
-    ),
+    ("[shutdown]\ngrace_seconds = 99999", "shutdown.grace_seconds: must be a whole number from 0"),
+    ("[shutdown]\ndrain_delay_seconds = true", "shutdown.drain_delay_seconds: must be a whole number"),
     ("[store]\nurl = \"sqlite:x.db\"", "store.url: this version"),
-    (
-        "[store]\nmemory_batches = \"many\"",
-        "store.memory_batches: must be a whole number",
-    ),
-    (
-        "[store]\nmemory_byte = 1",
-        "store.memory_byte: `memory_byte` is not a known field",
-    ),
-    (
-        "[delivery]\nmax_attempts = 11",
-        "delivery.max_attempts: must be a whole number from 1 to 10",
-    ),
-    (
-        "[delivery]\nbudget_margin = 1.5",
-        "delivery.budget_margin: must be from 0.5 to 1",
-    ),
-    (
-        "[delivery]\nbudget_margin = \"most\"",
-        "delivery.budget_margin: must be a number",
-    ),
-    (
-        "[delivery]\nbudget_margin = inf",
-        "delivery.budget_margin: must be a number",
-    ),
-    (
-        "[delivery]\nbackoff_cap_ms = 0",
-        "delivery.backoff_cap_ms: must be a whole number",
-    ),
-    (
-        "[limits]\nbody_bytes = 99999999999999",
-        "limits.body_bytes: must be a whole number",
-    ),
-    (
-        "[limits]\nroutes_per_batch = {}",
-        "limits.routes_per_batch: must be a whole number",
-    ),
-    (
-        "[batches]\ndefault_wait_seconds = 26",
-        "batches.default_wait_seconds: must be a whole number",
-    ),
-    (
-        "[transport]\nanswer_bytes = 1",
-        "transport.answer_bytes: must be a whole number",
-    ),
-    (
-        "[log]\nformat = \"xml\"",
-        "log.format: must be one of: text, json",
-    ),
-    (
-        "[log]\nlevel = \"loud\"",
-        "log.level: must be one of: error, warn, info, debug, trace",
-    ),
+    ("[store]\nmemory_batches = \"many\"", "store.memory_batches: must be a whole number"),
+    ("[store]\nmemory_byte = 1", "store.memory_byte: `memory_byte` is not a known field"),
+    ("[delivery]\nmax_attempts = 11", "delivery.max_attempts: must be a whole number from 1 to 10"),
+    ("[delivery]\nbudget_margin = 1.5", "delivery.budget_margin: must be from 0.5 to 1"),
+    ("[delivery]\nbudget_margin = \"most\"", "delivery.budget_margin: must be a number"),
+    ("[delivery]\nbudget_margin = inf", "delivery.budget_margin: must be a number"),
+    ("[delivery]\nbackoff_cap_ms = 0", "delivery.backoff_cap_ms: must be a whole number"),
+    ("[limits]\nbody_bytes = 99999999999999", "limits.body_bytes: must be a whole number"),
+    ("[limits]\nroutes_per_batch = {}", "limits.routes_per_batch: must be a whole number"),
+    ("[batches]\ndefault_wait_seconds = 26", "batches.default_wait_seconds: must be a whole number"),
+    ("[transport]\nanswer_bytes = 1", "transport.answer_bytes: must be a whole number"),
+    ("[log]\nformat = \"xml\"", "log.format: must be one of: text, json"),
+    ("[log]\nlevel = \"loud\"", "log.level: must be one of: error, warn, info, debug, trace"),
     ("[sever]\nlisten = 1", "sever: `sever` is not a known field"),
     ("[[server]]\nlisten = 1", "server: must be an object"),
     ("\"a.b[0]\" = 1", "\"a.b[0]\": `a.b[0]` is not a known field"),
     ("channels = 1", "channels: must be an object"),
     ("[channels]\na = 1", "channels.a: must be an object"),
-    (
-        "[channels.a]",
-        "channels.a.provider: `provider` is required: one of letters, pigeons",
-    ),
-    (
-        "[channels.a]\nprovider = \"crows\"",
-        "channels.a.provider: must be one of: letters, pigeons",
-    ),
-    (
-        "[channels.a]\nprovider = 5\nother = 1",
-        "channels.a.provider: must be one of: letters, pigeons",
-    ),
-    (
-        "[channels.a]\nprovider = []",
-        "channels.a.provider: must be a string",
-    ),
+    ("[channels.a]", "channels.a.provider: `provider` is required: one of letters, pigeons"),
+    ("[channels.a]\nprovider = \"crows\"", "channels.a.provider: must be one of: letters, pigeons"),
+    ("[channels.a]\nprovider = 5\nother = 1", "channels.a.provider: must be one of: letters, pigeons"),
+    ("[channels.a]\nprovider = []", "channels.a.provider: must be a string"),
 ];
 
 #[test]
@@ -243,45 +162,21 @@ fn every_broken_value_names_its_key() {
 const BROKEN_CHANNEL: &[(&str, &str)] = &[
     ("acount = 5", "channels.a.acount: `acount` is not a known field"),
     ("account = \"one\"", "channels.a.account: must be a whole number"),
-    (
-        "account = 100",
-        "channels.a.account: must be a whole number from 1 to 99",
-    ),
+    ("account = 100", "channels.a.account: must be a whole number from 1 to 99"),
     ("region = \"\"", "channels.a.region: must not be empty"),
-    (
-        "recipients_per_call = 101",
-        "channels.a.recipients_per_call: must be a whole number from 1 to 100",
-    ),
-    (
-        "recipients_per_call = 0",
-        "channels.a.recipients_per_call: must be",
-    ),
-    (
-        "calls_per_second = 0",
-        "channels.a.calls_per_second: must be from",
-    ),
-    (
-        "calls_per_second = \"fast\"",
-        "channels.a.calls_per_second: must be a number",
-    ),
-    (
-        "messages_per_second = -5",
-        "channels.a.messages_per_second: must be from",
-    ),
+    ("recipients_per_call = 101", "channels.a.recipients_per_call: must be a whole number from 1 to 100"),
+    ("recipients_per_call = 0", "channels.a.recipients_per_call: must be"),
+    ("calls_per_second = 0", "channels.a.calls_per_second: must be from"),
+    ("calls_per_second = \"fast\"", "channels.a.calls_per_second: must be a number"),
+    ("messages_per_second = -5", "channels.a.messages_per_second: must be from"),
     ("max_in_flight = 0", "channels.a.max_in_flight: must be"),
     ("max_payload_bytes = 0", "channels.a.max_payload_bytes: must be"),
     ("connect_timeout_ms = 0", "channels.a.connect_timeout_ms: must be"),
     ("timeout_ms = 600001", "channels.a.timeout_ms: must be"),
     ("default_from = []", "channels.a.default_from: must be a string"),
-    (
-        "query.sig = 1",
-        "channels.a.query.sig: `sig` is not a known field",
-    ),
+    ("query.sig = 1", "channels.a.query.sig: `sig` is not a known field"),
     ("query.sign = {}", "channels.a.query.sign: must be a string"),
-    (
-        "region_file = 5",
-        "channels.a.region_file: must be the path of a file",
-    ),
+    ("region_file = 5", "channels.a.region_file: must be the path of a file"),
 ];
 
 #[test]
@@ -289,25 +184,13 @@ fn every_broken_key_of_a_channel_names_itself_beside_the_sound_ones() {
     for (keys, expected) in BROKEN_CHANNEL {
         let mut found = faults(&channel(keys), &[]);
         found.retain(|fault| !fault.starts_with("channels.a.built"));
-        assert!(
-            found.len() == 1 && found[0].starts_with(expected),
-            "{keys}: {found:#?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{keys}: {found:#?}");
     }
-    for base_url in [
-        "x.test",
-        "ftp://x.test",
-        "https://user@x.test",
-        "https://x.test/?a=1",
-        "",
-    ] {
+    for base_url in ["x.test", "ftp://x.test", "https://user@x.test", "https://x.test/?a=1", ""] {
         let text =
             format!("[channels.a]\nprovider = \"letters\"\nbase_url = \"{base_url}\"\nsecret_key = \"s\"");
         let found = faults(&text, &[]);
-        assert!(
-            found[0].starts_with("channels.a.base_url: must be"),
-            "{base_url}: {found:#?}"
-        );
+        assert!(found[0].starts_with("channels.a.base_url: must be"), "{base_url}: {found:#?}");
     }
 }
 
@@ -353,34 +236,13 @@ fn all_faults_are_listed_at_once() {
 #[test]
 fn toml_faults_tell_the_place_and_never_the_text() {
     for (text, expected) in [
-        (
-            format!("secret_key = {CANARY}"),
-            "imcast.toml: is not valid TOML at line 1, column",
-        ),
-        (
-            format!("secret_key = \"{CANARY}"),
-            "imcast.toml: is not valid TOML at line 1, column",
-        ),
-        (
-            format!("a = 1\n{CANARY}"),
-            "imcast.toml: is not valid TOML at line 2, column",
-        ),
-        (
-            format!("a = '{CANARY}' x"),
-            "imcast.toml: is not valid TOML at line 1, column",
-        ),
-        (
-            format!("a = '{CANARY}'\na = 2"),
-            "imcast.toml: is not valid TOML at line 2, column",
-        ),
-        (
-            format!("a = \"\\q{CANARY}\""),
-            "imcast.toml: is not valid TOML at line 1, column",
-        ),
-        (
-            "a = 99999999999999999999".to_owned(),
-            "imcast.toml: is not valid TOML",
-        ),
+        (format!("secret_key = {CANARY}"), "imcast.toml: is not valid TOML at line 1, column"),
+        (format!("secret_key = \"{CANARY}"), "imcast.toml: is not valid TOML at line 1, column"),
+        (format!("a = 1\n{CANARY}"), "imcast.toml: is not valid TOML at line 2, column"),
+        (format!("a = '{CANARY}' x"), "imcast.toml: is not valid TOML at line 1, column"),
+        (format!("a = '{CANARY}'\na = 2"), "imcast.toml: is not valid TOML at line 2, column"),
+        (format!("a = \"\\q{CANARY}\""), "imcast.toml: is not valid TOML at line 1, column"),
+        ("a = 99999999999999999999".to_owned(), "imcast.toml: is not valid TOML"),
         ("[a".to_owned(), "imcast.toml: is not valid TOML at line 1"),
     ] {
         check(&text, &[expected]);
@@ -428,19 +290,13 @@ fn unusable_variables_are_named() {
         (deep.as_str(), "x"),
     ];
     let found = faults("", &environment);
-    let names: Vec<_> = found
-        .iter()
-        .map(|fault| fault.split(':').next().unwrap())
-        .collect();
+    let names: Vec<_> = found.iter().map(|fault| fault.split(':').next().unwrap()).collect();
     let expected = ["IMCAST__", &deep, "IMCAST__A____B", "IMCAST__LOG__LEVEL"];
     assert_eq!(names, expected, "{found:#?}");
     let not_utf8 = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
     let given = [(OsString::from("IMCAST__LOG__LEVEL"), not_utf8)];
     let error = read("", "", given, PROVIDERS).err().unwrap();
-    assert_eq!(
-        error.faults,
-        [SettingFault::new("IMCAST__LOG__LEVEL", "is not UTF-8")]
-    );
+    assert_eq!(error.faults, [SettingFault::new("IMCAST__LOG__LEVEL", "is not UTF-8")]);
 }
 
 fn file(contents: &[u8]) -> tempfile::NamedTempFile {
@@ -470,15 +326,9 @@ fn a_file_that_cannot_be_used_is_the_only_fault_of_its_key() {
     let large = file(&vec![b'x'; 70_000]);
     let binary = file(&[0xff, 0xfe]);
     let paths = [
-        (
-            format!("/nonexistent/{CANARY}"),
-            "the file cannot be read: No such file",
-        ),
+        (format!("/nonexistent/{CANARY}"), "the file cannot be read: No such file"),
         ("/".to_owned(), "the file cannot be read"),
-        (
-            large.path().display().to_string(),
-            "the file has more than 65536 bytes",
-        ),
+        (large.path().display().to_string(), "the file has more than 65536 bytes"),
         (binary.path().display().to_string(), "the file is not UTF-8"),
     ];
     for (path, detail) in paths {
@@ -494,22 +344,14 @@ fn a_value_and_its_file_contradict_each_other() {
     let secret = file(b"other");
     let text = channel(&format!("secret_key_file = {:?}", secret.path()));
     let found = faults(&text, &[]);
-    assert!(
-        found[0].starts_with("channels.a.secret_key_file: is given besides `secret_key`"),
-        "{found:#?}"
-    );
+    assert!(found[0].starts_with("channels.a.secret_key_file: is given besides `secret_key`"), "{found:#?}");
 }
 
 #[test]
 fn an_explicit_file_must_exist_and_the_default_one_need_not() {
     let missing = Path::new("/nonexistent/imcast.toml");
     let error = load(Some(missing), [], PROVIDERS).err().unwrap();
-    assert!(
-        error
-            .to_string()
-            .contains("/nonexistent/imcast.toml: cannot be read"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("/nonexistent/imcast.toml: cannot be read"), "{error}");
     let given = file(b"[log]\nlevel = \"trace\"\n");
     let settings = load(Some(given.path()), [], PROVIDERS).ok().unwrap();
     assert_eq!(settings.log.level, tracing::Level::TRACE);
@@ -536,11 +378,7 @@ fn providers_have_sound_defaults_of_their_own() {
     for provider in REGISTRY {
         let table = tree::parse(provider.defaults).unwrap();
         assert!(!table.contains_key("provider"), "{}", provider.name);
-        assert!(
-            !table.keys().any(|key| key.ends_with("_file")),
-            "{}",
-            provider.name
-        );
+        assert!(!table.keys().any(|key| key.ends_with("_file")), "{}", provider.name);
     }
 }
 
@@ -554,11 +392,7 @@ fn the_example_is_sound_once_its_secrets_exist() {
     }
     let text = EXAMPLE.replace("/run/secrets", &folder.path().display().to_string());
     let settings = read("example.toml", &text, [], REGISTRY).unwrap_or_else(|error| panic!("{error}"));
-    let mut used: Vec<_> = settings
-        .channels
-        .iter()
-        .map(|(_, channel)| channel.provider)
-        .collect();
+    let mut used: Vec<_> = settings.channels.iter().map(|(_, channel)| channel.provider).collect();
     used.sort_unstable();
     let known: Vec<_> = REGISTRY.iter().map(|provider| provider.name).collect();
     assert_eq!(used, known);

@@ -35,9 +35,7 @@ impl Source for Layer {
 /// # Errors
 /// What is wrong and where, without a piece of the text: a secret may stand there.
 pub(super) fn parse(text: &str) -> Result<Table, String> {
-    File::from_str(text, FileFormat::Toml)
-        .collect()
-        .map_err(|error| describe(&error))
+    File::from_str(text, FileFormat::Toml).collect().map_err(|error| describe(&error))
 }
 
 /// The parser shows the line at fault between its first line, the place, and its last, the reason.

@@ -57,20 +57,12 @@ impl Trial<'_> {
             Ok(response) => self.decode(&response),
             Err(error) => self.transport_result(&error),
         };
-        Tried {
-            result,
-            was_called: true,
-            token,
-        }
+        Tried { result, was_called: true, token }
     }
 
     async fn authorize(&self, request: &mut WireRequest) -> Result<Option<Token>, Failure> {
         let nonce = self.shared.randomness.next();
-        let attempt = Attempt {
-            route: self.route,
-            now: self.shared.clock.now(),
-            nonce,
-        };
+        let attempt = Attempt { route: self.route, now: self.shared.clock.now(), nonce };
         match &self.channel.channel().auth {
             Auth::Sign(sign) => {
                 sign.sign(&attempt, request).map_err(auth_failure)?;
@@ -79,10 +71,7 @@ impl Trial<'_> {
             Auth::Token(grant) => {
                 let source = token_source(self.shared, self.channel, &**grant);
                 let token = self.channel.tokens.get(source).await?;
-                let attempt = Attempt {
-                    now: self.shared.clock.now(),
-                    ..attempt
-                };
+                let attempt = Attempt { now: self.shared.clock.now(), ..attempt };
                 grant.attach(&attempt, &token, request).map_err(auth_failure)?;
                 Ok(Some(token))
             }
@@ -105,10 +94,9 @@ impl Trial<'_> {
     fn transport_result(&self, error: &TransportError) -> Try {
         debug!(channel.name = %self.channel.name(), %error, "Call broke.");
         match error {
-            TransportError::Connect(_) => Try::Unsent {
-                failure: transport_failure(error).with_retryable(true),
-                may_pass: true,
-            },
+            TransportError::Connect(_) => {
+                Try::Unsent { failure: transport_failure(error).with_retryable(true), may_pass: true }
+            }
             TransportError::Unreadable { status } => match StatusCode::from_u16(*status) {
                 Ok(status) if status.is_client_error() => Try::Answered(by_status(status, None).into()),
                 _ => Try::Lost(transport_failure(error)),
@@ -120,14 +108,7 @@ impl Trial<'_> {
 
 impl Tried {
     fn unsent(failure: Failure, token: Option<Token>) -> Self {
-        Self {
-            result: Try::Unsent {
-                failure,
-                may_pass: false,
-            },
-            was_called: false,
-            token,
-        }
+        Self { result: Try::Unsent { failure, may_pass: false }, was_called: false, token }
     }
 }
 
@@ -185,10 +166,7 @@ fn by_status(status: StatusCode, retry_after: Option<Duration>) -> Verdict {
         403 => refused(FailureKind::Permission, Repeat::EndsRoute),
         429 => refused(FailureKind::RateLimited, Repeat::Safe),
         400..500 => refused(FailureKind::InvalidRequest, Repeat::Never),
-        _ => Verdict::Undecided(Failure::transport(
-            FailureKind::ProviderError,
-            Cause::UnreadableAnswer,
-        )),
+        _ => Verdict::Undecided(Failure::transport(FailureKind::ProviderError, Cause::UnreadableAnswer)),
     }
 }
 

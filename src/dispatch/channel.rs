@@ -74,12 +74,7 @@ impl ChannelRuntime {
         let calls = budget(common.calls_per_second, 1.0);
         let messages = budget(common.messages_per_second, largest_call);
         let turns = Arc::new(Semaphore::new(widen(common.max_in_flight.get())));
-        Self {
-            turns,
-            pacer: Mutex::new(Pacer { calls, messages }),
-            tokens: TokenCache::default(),
-            parts,
-        }
+        Self { turns, pacer: Mutex::new(Pacer { calls, messages }), tokens: TokenCache::default(), parts }
     }
 
     /// Its name.
@@ -120,10 +115,7 @@ impl ChannelRuntime {
         let max_in_flight = widen(common.max_in_flight.get());
         let budget = |limit: Option<f64>, budget: &Option<Budget>| {
             let budget = budget.as_ref()?;
-            Some(BudgetStatus {
-                per_second: limit?,
-                available: budget.available(now),
-            })
+            Some(BudgetStatus { per_second: limit?, available: budget.available(now) })
         };
         let pacer = self.pacer();
         ChannelStatus {

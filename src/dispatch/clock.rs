@@ -26,10 +26,7 @@ impl Clock {
     /// A clock that shows `wall` now and then moves with the runtime's own, which tests can pause.
     #[must_use]
     pub fn runtime(wall: SystemTime) -> Self {
-        Self(Source::Runtime {
-            wall,
-            started: Instant::now(),
-        })
+        Self(Source::Runtime { wall, started: Instant::now() })
     }
 
     /// What time it is.

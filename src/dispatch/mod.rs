@@ -65,12 +65,7 @@ impl Dispatcher {
     ) -> Arc<Self> {
         let channels = channels
             .into_iter()
-            .map(|parts| {
-                (
-                    parts.name.clone(),
-                    Arc::new(ChannelRuntime::new(parts, &settings)),
-                )
-            })
+            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings))))
             .collect();
         let shared = Shared {
             channels,
@@ -84,9 +79,7 @@ impl Dispatcher {
             refusing: CancellationToken::new(),
             draining: CancellationToken::new(),
         };
-        Arc::new(Self {
-            shared: Arc::new(shared),
-        })
+        Arc::new(Self { shared: Arc::new(shared) })
     }
 
     /// All channels, by name.
@@ -115,16 +108,10 @@ impl Dispatcher {
     /// A name for a new batch.
     #[must_use]
     pub fn new_batch_id(&self) -> BatchId {
-        let since_epoch = self
-            .now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         let randomness = &self.shared.randomness;
-        BatchId::new(
-            unix_ms,
-            (u128::from(randomness.next()) << 64) | u128::from(randomness.next()),
-        )
+        BatchId::new(unix_ms, (u128::from(randomness.next()) << 64) | u128::from(randomness.next()))
     }
 
     /// A random number for request ids.
@@ -145,9 +132,7 @@ impl Dispatcher {
     pub fn start(&self, plan: Plan) -> Running {
         let running = Running::new(plan);
         self.shared.running().insert(running.id(), running.clone());
-        self.shared
-            .tasks
-            .spawn(run::run(Arc::clone(&self.shared), running.clone()));
+        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone()));
         running
     }
 
@@ -204,9 +189,7 @@ impl Dispatcher {
         self.refuse_new();
         self.shared.draining.cancel();
         self.shared.tasks.close();
-        tokio::time::timeout(grace, self.shared.tasks.wait())
-            .await
-            .is_ok()
+        tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_ok()
     }
 }
 

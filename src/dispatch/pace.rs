@@ -31,16 +31,8 @@ impl Budget {
         let spare = limit * (1.0 - margin);
         let burst = spare.max(largest_cost).max(1.0);
         let is_counted_per_second = burst > spare && burst <= limit * 0.1;
-        let rate = if is_counted_per_second {
-            limit - burst
-        } else {
-            limit * margin
-        };
-        Self {
-            rate,
-            burst,
-            full_at: now,
-        }
+        let rate = if is_counted_per_second { limit - burst } else { limit * margin };
+        Self { rate, burst, full_at: now }
     }
 
     /// Takes `cost` tokens and says how long to wait before using them.
@@ -55,9 +47,7 @@ impl Budget {
     pub fn wait(&self, now: Instant, cost: f64) -> Duration {
         // Savings of at most one burst may be used up; a call larger than the burst starts with a full bucket.
         let usable = self.seconds(self.burst - cost.min(self.burst));
-        self.full_at
-            .checked_sub(usable)
-            .map_or(Duration::ZERO, |ready| ready.saturating_duration_since(now))
+        self.full_at.checked_sub(usable).map_or(Duration::ZERO, |ready| ready.saturating_duration_since(now))
     }
 
     /// Lets nothing through for `pause`.
@@ -95,32 +85,16 @@ pub struct Pacer {
 impl Pacer {
     /// Takes one call and `messages` messages, and says how long to wait before using them.
     pub fn reserve(&mut self, now: Instant, messages: f64) -> Duration {
-        let calls = self
-            .calls
-            .as_mut()
-            .map(|budget| budget.reserve(now, 1.0))
-            .unwrap_or_default();
-        let messages = self
-            .messages
-            .as_mut()
-            .map(|budget| budget.reserve(now, messages))
-            .unwrap_or_default();
+        let calls = self.calls.as_mut().map(|budget| budget.reserve(now, 1.0)).unwrap_or_default();
+        let messages = self.messages.as_mut().map(|budget| budget.reserve(now, messages)).unwrap_or_default();
         calls.max(messages)
     }
 
     /// How long [`Self::reserve`] would say to wait.
     #[must_use]
     pub fn wait(&self, now: Instant, messages: f64) -> Duration {
-        let calls = self
-            .calls
-            .as_ref()
-            .map(|budget| budget.wait(now, 1.0))
-            .unwrap_or_default();
-        let messages = self
-            .messages
-            .as_ref()
-            .map(|budget| budget.wait(now, messages))
-            .unwrap_or_default();
+        let calls = self.calls.as_ref().map(|budget| budget.wait(now, 1.0)).unwrap_or_default();
+        let messages = self.messages.as_ref().map(|budget| budget.wait(now, messages)).unwrap_or_default();
         calls.max(messages)
     }
 
@@ -144,9 +118,7 @@ impl Pacer {
         let calls = time(&self.calls, calls).map(|wait| (wait, Some(BudgetKind::Calls)));
         let messages = time(&self.messages, messages).map(|wait| (wait, Some(BudgetKind::Messages)));
         let longest = calls.into_iter().chain(messages).max_by_key(|(wait, _)| *wait);
-        longest
-            .filter(|(wait, _)| !wait.is_zero())
-            .unwrap_or((Duration::ZERO, None))
+        longest.filter(|(wait, _)| !wait.is_zero()).unwrap_or((Duration::ZERO, None))
     }
 }
 
@@ -158,35 +130,24 @@ mod tests {
     fn starts(limit: f64, cost: f64, count: usize) -> Vec<f64> {
         let begin = Instant::now();
         let mut budget = Budget::new(limit, 0.95, cost, begin);
-        (0..count)
-            .map(|_| budget.reserve(begin, cost).as_secs_f64())
-            .collect()
+        (0..count).map(|_| budget.reserve(begin, cost).as_secs_f64()).collect()
     }
 
     fn most_in_window(starts: &[f64], window: f64, cost: f64) -> f64 {
         let counts = starts.iter().map(|first| {
-            starts
-                .iter()
-                .filter(|start| **start >= *first && **start <= *first + window)
-                .count()
+            starts.iter().filter(|start| **start >= *first && **start <= *first + window).count()
         });
         f64::from(u32::try_from(counts.max().unwrap_or(0)).unwrap()) * cost
     }
 
     #[test]
     fn no_window_ever_sees_more_than_the_limit_and_nine_tenths_are_used() {
-        for (limit, cost, window) in [
-            (100.0, 1.0, 1.0),
-            (100.0, 10.0, 1.0),
-            (200.0, 500.0, 60.0),
-            (1.0, 1.0, 1.0),
-        ] {
+        for (limit, cost, window) in
+            [(100.0, 1.0, 1.0), (100.0, 10.0, 1.0), (200.0, 500.0, 60.0), (1.0, 1.0, 1.0)]
+        {
             let starts = starts(limit, cost, 2000);
             let most = most_in_window(&starts, window, cost);
-            assert!(
-                most <= limit * window,
-                "{most} in {window} s at {limit}/s with calls of {cost}"
-            );
+            assert!(most <= limit * window, "{most} in {window} s at {limit}/s with calls of {cost}");
             let used = 2000.0 * cost / starts.last().unwrap();
             assert!(used >= 0.9 * limit, "{used} of {limit}");
         }

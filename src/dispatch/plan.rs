@@ -95,20 +95,11 @@ impl Plan {
         for (route_index, planned) in routes.iter().enumerate() {
             for warning in planned.prepared.warnings() {
                 let channel = Some(planned.channel.name().clone());
-                warnings.push(Warning {
-                    channel,
-                    ..warning.clone()
-                });
+                warnings.push(Warning { channel, ..warning.clone() });
                 warning_routes.push(route_index);
             }
         }
-        Ok(Self {
-            batch: Arc::new(batch),
-            routes,
-            warnings,
-            warning_routes,
-            shared: Arc::clone(shared),
-        })
+        Ok(Self { batch: Arc::new(batch), routes, warnings, warning_routes, shared: Arc::clone(shared) })
     }
 
     /// The batch.
@@ -133,10 +124,7 @@ impl Plan {
     #[must_use]
     pub fn with_pointers(mut self, place: impl Fn(usize, &str) -> String) -> Self {
         for (warning, route_index) in self.warnings.iter_mut().zip(&self.warning_routes) {
-            warning.pointer = warning
-                .pointer
-                .as_deref()
-                .map(|pointer| place(*route_index, pointer));
+            warning.pointer = warning.pointer.as_deref().map(|pointer| place(*route_index, pointer));
         }
         self
     }
@@ -181,10 +169,8 @@ impl Plan {
     /// How long the budgets would make it take; `None` = no budget is in the way.
     #[must_use]
     pub fn eta(&self) -> Option<Eta> {
-        let counts = self
-            .routes
-            .iter()
-            .map(|planned| (planned, planned.call_count(), planned.positions.len()));
+        let counts =
+            self.routes.iter().map(|planned| (planned, planned.call_count(), planned.positions.len()));
         eta(counts)
     }
 }
@@ -193,14 +179,9 @@ impl Plan {
 pub(super) fn eta<'a>(open: impl Iterator<Item = (&'a PlannedRoute, usize, usize)>) -> Option<Eta> {
     let waits = open.map(|(planned, calls, recipients)| {
         let (remaining, kind) = planned.channel.eta(planned.chunking, calls, recipients);
-        Eta {
-            remaining,
-            bound_by: kind.map(|kind| (planned.channel.name().clone(), kind)),
-        }
+        Eta { remaining, bound_by: kind.map(|kind| (planned.channel.name().clone(), kind)) }
     });
-    waits
-        .max_by_key(|eta| eta.remaining)
-        .filter(|eta| !eta.remaining.is_zero())
+    waits.max_by_key(|eta| eta.remaining).filter(|eta| !eta.remaining.is_zero())
 }
 
 impl PlannedRoute {
@@ -222,11 +203,8 @@ impl PlannedRoute {
             let detail = "at least one recipient is needed";
             return Err(vec![Fault::new("/to", FaultCode::Required, detail)]);
         }
-        let (positions, unsent) = if is_everyone {
-            (Positions::Range(0..1), None)
-        } else {
-            sort_out(&recipients, &*prepared)
-        };
+        let (positions, unsent) =
+            if is_everyone { (Positions::Range(0..1), None) } else { sort_out(&recipients, &*prepared) };
         if on_invalid == OnInvalid::Reject
             && let Some(unsent) = &unsent
         {
@@ -254,9 +232,7 @@ impl PlannedRoute {
     }
 
     pub(super) fn call_count(&self) -> usize {
-        self.positions
-            .len()
-            .div_ceil(self.chunking.recipients_per_call.max(1))
+        self.positions.len().div_ceil(self.chunking.recipients_per_call.max(1))
     }
 
     fn preview(&self, shared: &Shared, route_index: usize, chunk: &Positions) -> PlannedCall {
@@ -264,26 +240,13 @@ impl PlannedRoute {
         let named = if self.is_everyone { &nobody } else { chunk };
         let now = shared.clock.now();
         let recipients = Recipients::new(&self.recipients, named);
-        let mut request = self.prepared.encode(&Call {
-            recipients,
-            now,
-            nonce: shared.randomness.next(),
-        });
-        let attempt = Attempt {
-            route: &self.route,
-            now,
-            nonce: shared.randomness.next(),
-        };
+        let mut request = self.prepared.encode(&Call { recipients, now, nonce: shared.randomness.next() });
+        let attempt = Attempt { route: &self.route, now, nonce: shared.randomness.next() };
         let authorized = match &self.channel.channel().auth {
             Auth::Sign(sign) => sign.sign(&attempt, &mut request),
             Auth::Token(grant) => {
                 let value = Secret::new(REDACTED);
-                let token = Token {
-                    value,
-                    issued_at: now,
-                    lifetime: None,
-                    refresh_at: None,
-                };
+                let token = Token { value, issued_at: now, lifetime: None, refresh_at: None };
                 grant.attach(&attempt, &token, &mut request)
             }
         };
@@ -294,14 +257,7 @@ impl PlannedRoute {
             route_index,
             channel: self.channel.name().clone(),
             provider: self.channel.provider(),
-            base_url: self
-                .channel
-                .channel()
-                .settings
-                .base_url
-                .to_string()
-                .trim_end_matches('/')
-                .to_owned(),
+            base_url: self.channel.channel().settings.base_url.to_string().trim_end_matches('/').to_owned(),
             request,
             recipient_count: named.len(),
             volatile: self.channel.profile().volatile,
@@ -324,14 +280,10 @@ fn sort_out(recipients: &Arc<RecipientList>, prepared: &dyn Prepared) -> (Positi
         return (Positions::Range(0..narrow(recipients.len())), None);
     }
     let mut skipped = unsent.iter().map(|(position, _)| *position).peekable();
-    let sound: Arc<[u32]> = (0..narrow(recipients.len()))
-        .filter(|position| skipped.next_if_eq(position).is_none())
-        .collect();
+    let sound: Arc<[u32]> =
+        (0..narrow(recipients.len())).filter(|position| skipped.next_if_eq(position).is_none()).collect();
     let sound_count = sound.len();
-    (
-        Positions::Picked(sound, 0..sound_count),
-        Some(settle_unsent(unsent)),
-    )
+    (Positions::Picked(sound, 0..sound_count), Some(settle_unsent(unsent)))
 }
 
 fn check_recipient(id: &str, prepared: &dyn Prepared) -> Result<(), Failure> {
@@ -370,11 +322,7 @@ fn invalid_recipients(recipients: &RecipientList, unsent: &Settled) -> Vec<Fault
             Outcome::Failed(failure) if failure.kind != FailureKind::DuplicateRecipient => {
                 let reason = failure.hint.as_deref().unwrap_or("the provider cannot take it");
                 let detail = format!("recipient `{}`: {reason}", recipients.id(position));
-                Some(Fault::new(
-                    format!("/to/{position}"),
-                    FaultCode::InvalidRecipient,
-                    detail,
-                ))
+                Some(Fault::new(format!("/to/{position}"), FaultCode::InvalidRecipient, detail))
             }
             Outcome::Failed(_) | Outcome::Accepted(_) | Outcome::Unknown(_) => None,
         }
@@ -392,20 +340,12 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn new(recipients: &'a RecipientList) -> Self {
         let hasher = DefaultHashBuilder::default();
-        Self {
-            recipients,
-            hasher,
-            positions: HashTable::with_capacity(recipients.len()),
-        }
+        Self { recipients, hasher, positions: HashTable::with_capacity(recipients.len()) }
     }
 
     /// Whether the id at `position` is seen for the first time.
     fn insert(&mut self, position: u32) -> bool {
-        let Self {
-            recipients,
-            hasher,
-            positions,
-        } = self;
+        let Self { recipients, hasher, positions } = self;
         let id = recipients.id(position);
         let entry = positions.entry(
             hasher.hash_one(id),

@@ -104,17 +104,9 @@ pub fn next(result: Try, tries: &mut Tries, rules: Rules<'_>) -> Step {
         }
         Try::Lost(failure) => undecided(failure, tries, rules),
         Try::Answered(answer) => {
-            let Answer {
-                verdict,
-                request_id,
-                warnings,
-            } = answer;
+            let Answer { verdict, request_id, warnings } = answer;
             match answered(verdict, tries, rules) {
-                Step::Settle(settlement) => Step::Settle(Settlement {
-                    request_id,
-                    warnings,
-                    ..settlement
-                }),
+                Step::Settle(settlement) => Step::Settle(Settlement { request_id, warnings, ..settlement }),
                 again @ Step::Again { .. } => again,
             }
         }
@@ -126,11 +118,7 @@ fn answered(verdict: Verdict, tries: &mut Tries, rules: Rules<'_>) -> Step {
         Verdict::Answered(outcomes) => settle(Decision::Each(outcomes), None, tries),
         Verdict::Listed(listed) => settle(Decision::Listed(listed), None, tries),
         Verdict::Undecided(failure) => undecided(failure, tries, rules),
-        Verdict::Refused {
-            failure,
-            repeat,
-            retry_after,
-        } => match repeat {
+        Verdict::Refused { failure, repeat, retry_after } => match repeat {
             Repeat::Safe if failure.kind == FailureKind::RateLimited => {
                 if rules.may_repeat(tries.made, rules.settings.throttled_max_attempts) {
                     return rules.again_throttled(tries.made, retry_after);
@@ -139,31 +127,19 @@ fn answered(verdict: Verdict, tries: &mut Tries, rules: Rules<'_>) -> Step {
             }
             Repeat::Safe if rules.may_repeat(tries.made, rules.settings.max_attempts) => {
                 match rules.again(tries.made) {
-                    Step::Again {
-                        after,
-                        renew,
-                        is_throttled,
-                    } => Step::Again {
-                        after: after.max(retry_after.unwrap_or_default()),
-                        renew,
-                        is_throttled,
-                    },
+                    Step::Again { after, renew, is_throttled } => {
+                        Step::Again { after: after.max(retry_after.unwrap_or_default()), renew, is_throttled }
+                    }
                     settled @ Step::Settle(_) => settled,
                 }
             }
             Repeat::WithNewToken if !tries.has_renewed && rules.is_repeatable => {
                 tries.has_renewed = true;
-                Step::Again {
-                    after: Duration::ZERO,
-                    renew: true,
-                    is_throttled: false,
-                }
+                Step::Again { after: Duration::ZERO, renew: true, is_throttled: false }
             }
-            Repeat::EndsRoute | Repeat::WithNewToken => settle(
-                Decision::Same(Outcome::failed(failure.clone())),
-                Some(failure),
-                tries,
-            ),
+            Repeat::EndsRoute | Repeat::WithNewToken => {
+                settle(Decision::Same(Outcome::failed(failure.clone())), Some(failure), tries)
+            }
             Repeat::Safe | Repeat::Never => settle(Decision::Same(Outcome::failed(failure)), None, tries),
         },
     }
@@ -185,12 +161,7 @@ fn settle(decision: Decision, ends_route: Option<Failure>, tries: &Tries) -> Ste
         Some(earlier) => soften(decision, earlier),
         None => decision,
     };
-    Step::Settle(Settlement {
-        decision,
-        ends_route,
-        request_id: None,
-        warnings: Vec::new(),
-    })
+    Step::Settle(Settlement { decision, ends_route, request_id: None, warnings: Vec::new() })
 }
 
 /// After a try that may have been delivered, a later failure proves nothing: it is unknown.
@@ -208,21 +179,15 @@ fn soften(decision: Decision, earlier: &Failure) -> Decision {
             }
             Decision::Each(builder.build())
         }
-        Decision::Listed(listed) => Decision::Listed(
-            listed
-                .into_iter()
-                .map(|(id, outcome)| (id, soft(&outcome)))
-                .collect(),
-        ),
+        Decision::Listed(listed) => {
+            Decision::Listed(listed.into_iter().map(|(id, outcome)| (id, soft(&outcome))).collect())
+        }
     }
 }
 
 /// Whether a credential's refusal will meet the route's other calls as well.
 fn ends_route(kind: FailureKind) -> bool {
-    matches!(
-        kind,
-        FailureKind::Authentication | FailureKind::Permission | FailureKind::InvalidRequest
-    )
+    matches!(kind, FailureKind::Authentication | FailureKind::Permission | FailureKind::InvalidRequest)
 }
 
 impl Rules<'_> {
@@ -233,29 +198,18 @@ impl Rules<'_> {
     /// Exponential back-off with full jitter: anything from nothing to the whole step.
     fn again(&self, made: u32) -> Step {
         let step = self.step(self.settings.backoff_base, made);
-        Step::Again {
-            after: step.mul_f64(self.fraction()),
-            renew: false,
-            is_throttled: false,
-        }
+        Step::Again { after: step.mul_f64(self.fraction()), renew: false, is_throttled: false }
     }
 
     /// The server's word or the step is the least; jitter only adds, up to a half.
     fn again_throttled(&self, made: u32, retry_after: Option<Duration>) -> Step {
         let least = retry_after.unwrap_or_else(|| self.step(self.settings.throttled_backoff_base, made));
-        let added = least
-            .min(self.settings.backoff_cap)
-            .mul_f64(self.fraction() / 2.0);
-        Step::Again {
-            after: least + added,
-            renew: false,
-            is_throttled: true,
-        }
+        let added = least.min(self.settings.backoff_cap).mul_f64(self.fraction() / 2.0);
+        Step::Again { after: least + added, renew: false, is_throttled: true }
     }
 
     fn step(&self, base: Duration, made: u32) -> Duration {
-        base.saturating_mul(1 << made.saturating_sub(1).min(16))
-            .min(self.settings.backoff_cap)
+        base.saturating_mul(1 << made.saturating_sub(1).min(16)).min(self.settings.backoff_cap)
     }
 
     /// The jitter as a fraction from 0 to 1.
@@ -284,38 +238,21 @@ mod tests {
 
     fn accepted() -> Outcome {
         let evidence = Evidence::Explicit;
-        Outcome::Accepted(Acceptance {
-            evidence,
-            message_id: None,
-            provider_fields: None,
-        })
+        Outcome::Accepted(Acceptance { evidence, message_id: None, provider_fields: None })
     }
 
     fn refused(kind: FailureKind, repeat: Repeat) -> Try {
         let failure = Failure::provider(kind);
-        Try::Answered(
-            Verdict::Refused {
-                failure,
-                repeat,
-                retry_after: None,
-            }
-            .into(),
-        )
+        Try::Answered(Verdict::Refused { failure, repeat, retry_after: None }.into())
     }
 
     fn lost() -> Try {
-        Try::Lost(Failure::transport(
-            FailureKind::ProviderUnavailable,
-            Cause::Timeout,
-        ))
+        Try::Lost(Failure::transport(FailureKind::ProviderUnavailable, Cause::Timeout))
     }
 
     fn connect() -> Try {
         let failure = Failure::transport(FailureKind::ProviderUnavailable, Cause::Connect);
-        Try::Unsent {
-            failure,
-            may_pass: true,
-        }
+        Try::Unsent { failure, may_pass: true }
     }
 
     /// Plays `results` until the call is settled; the final status, the tries made, and whether it ended the route.
@@ -324,12 +261,7 @@ mod tests {
         let mut tries = Tries::default();
         for result in results {
             tries.made += 1;
-            let rules = Rules {
-                settings: &settings,
-                retry_unknown,
-                is_repeatable: true,
-                jitter: u64::MAX,
-            };
+            let rules = Rules { settings: &settings, retry_unknown, is_repeatable: true, jitter: u64::MAX };
             if let Step::Settle(settlement) = next(result, &mut tries, rules) {
                 let status = match settlement.decision {
                     Decision::Same(Outcome::Accepted(_)) | Decision::Listed(_) => "accepted",
@@ -357,10 +289,7 @@ mod tests {
 
     #[test]
     fn what_was_never_written_is_repeated_within_bounds() {
-        check(
-            vec![connect(), connect(), connect(), connect()],
-            ("failed", 3, false),
-        );
+        check(vec![connect(), connect(), connect(), connect()], ("failed", 3, false));
         check(vec![connect(), answer(accepted())], ("accepted", 2, false));
     }
 
@@ -388,44 +317,23 @@ mod tests {
     #[test]
     fn refusals_follow_their_repeat_rule() {
         let throttled = || refused(FailureKind::RateLimited, Repeat::Safe);
-        check(
-            vec![throttled(), throttled(), throttled(), throttled()],
-            ("failed", 4, false),
-        );
+        check(vec![throttled(), throttled(), throttled(), throttled()], ("failed", 4, false));
         let busy = || refused(FailureKind::ProviderUnavailable, Repeat::Safe);
         check(vec![busy(), busy(), busy()], ("failed", 3, false));
         let expired = || refused(FailureKind::Authentication, Repeat::WithNewToken);
         check(vec![expired(), expired()], ("failed", 2, true));
         check(vec![expired(), answer(accepted())], ("accepted", 2, false));
-        check(
-            vec![refused(FailureKind::Permission, Repeat::EndsRoute)],
-            ("failed", 1, true),
-        );
-        check(
-            vec![refused(FailureKind::InvalidRequest, Repeat::Never)],
-            ("failed", 1, false),
-        );
+        check(vec![refused(FailureKind::Permission, Repeat::EndsRoute)], ("failed", 1, true));
+        check(vec![refused(FailureKind::InvalidRequest, Repeat::Never)], ("failed", 1, false));
     }
 
     #[test]
     fn send_to_all_is_never_repeated() {
         let settings = settings();
-        for result in [
-            connect(),
-            lost(),
-            refused(FailureKind::Authentication, Repeat::WithNewToken),
-        ] {
-            let mut tries = Tries {
-                made: 1,
-                ..Tries::default()
-            };
+        for result in [connect(), lost(), refused(FailureKind::Authentication, Repeat::WithNewToken)] {
+            let mut tries = Tries { made: 1, ..Tries::default() };
             let retry_unknown = RetryUnknown::Allowed;
-            let rules = Rules {
-                settings: &settings,
-                retry_unknown,
-                is_repeatable: false,
-                jitter: 0,
-            };
+            let rules = Rules { settings: &settings, retry_unknown, is_repeatable: false, jitter: 0 };
             assert!(matches!(next(result, &mut tries, rules), Step::Settle(_)));
         }
     }
@@ -439,22 +347,10 @@ mod tests {
             for jitter in [0, u64::MAX / 2, u64::MAX] {
                 let failure = Failure::provider(FailureKind::RateLimited);
                 let retry_after = retry_after.map(Duration::from_secs);
-                let verdict = Verdict::Refused {
-                    failure,
-                    repeat: Repeat::Safe,
-                    retry_after,
-                };
-                let mut tries = Tries {
-                    made,
-                    ..Tries::default()
-                };
+                let verdict = Verdict::Refused { failure, repeat: Repeat::Safe, retry_after };
+                let mut tries = Tries { made, ..Tries::default() };
                 let retry_unknown = RetryUnknown::Never;
-                let rules = Rules {
-                    settings: &settings,
-                    retry_unknown,
-                    is_repeatable: true,
-                    jitter,
-                };
+                let rules = Rules { settings: &settings, retry_unknown, is_repeatable: true, jitter };
                 let Step::Again { after, .. } = next(Try::Answered(verdict.into()), &mut tries, rules) else {
                     panic!("settled");
                 };

@@ -20,10 +20,7 @@ use crate::domain::report::{Report, Settled};
 
 /// Runs a batch to its end.
 pub(super) async fn run(shared: Arc<Shared>, running: Running) {
-    let work = Work {
-        shared,
-        state: running.0,
-    };
+    let work = Work { shared, state: running.0 };
     match work.state.plan.routes.as_slice() {
         [_] => Box::pin(RouteRun::new(&work, 0).run()).await,
         routes => {
@@ -65,14 +62,7 @@ impl Work {
                 if let (Some(first), Some(last)) = (run.first(), run.last()) {
                     let positions = Positions::Range(*first..last + 1);
                     let outcomes = Outcomes::same(outcome.clone(), positions.len());
-                    self.state.settle(
-                        route_index,
-                        Settled {
-                            positions,
-                            outcomes,
-                            attempts: 1,
-                        },
-                    );
+                    self.state.settle(route_index, Settled { positions, outcomes, attempts: 1 });
                 }
             }
         }
@@ -91,9 +81,7 @@ impl Drop for Work {
 
 fn log_end(report: &Report) {
     let counts = report.counts();
-    let elapsed = report
-        .completed_at
-        .and_then(|end| end.duration_since(report.batch.created_at).ok());
+    let elapsed = report.completed_at.and_then(|end| end.duration_since(report.batch.created_at).ok());
     info!(
         batch.id = %report.batch.id,
         total = counts.total,
@@ -124,12 +112,7 @@ enum Stop {
 impl RouteRun {
     fn new(work: &Work, route_index: usize) -> Self {
         let (shared, state) = (Arc::clone(&work.shared), Arc::clone(&work.state));
-        Self {
-            shared,
-            state,
-            route_index,
-            ended: Arc::default(),
-        }
+        Self { shared, state, route_index, ended: Arc::default() }
     }
 
     fn planned(&self) -> Option<&PlannedRoute> {
@@ -165,10 +148,7 @@ impl RouteRun {
         let turns = Arc::clone(&planned.channel.turns);
         let permit = match Arc::clone(&turns).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => self
-                .unless_stopped(turns.acquire_owned())
-                .await?
-                .map_err(|_| self.shutdown())?,
+            Err(_) => self.unless_stopped(turns.acquire_owned()).await?.map_err(|_| self.shutdown())?,
         };
         let time_left = self.time_left();
         if time_left.is_zero() {
@@ -177,10 +157,7 @@ impl RouteRun {
         if self.shared.draining.is_cancelled() {
             return Err(self.shutdown());
         }
-        let Some(wait) = planned
-            .channel
-            .reserve(planned.chunking, recipient_count, time_left)
-        else {
+        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, time_left) else {
             // The budget's turn comes after the batch's time is over: nothing is left to wait for.
             return Err(expired());
         };
@@ -194,9 +171,7 @@ impl RouteRun {
     }
 
     fn check_ended(&self) -> Result<(), Stop> {
-        self.ended
-            .get()
-            .map_or(Ok(()), |failure| Err(Stop::Because(failure.clone())))
+        self.ended.get().map_or(Ok(()), |failure| Err(Stop::Because(failure.clone())))
     }
 
     /// Waits for `work` until the batch's time is over or the gateway drains.
@@ -210,12 +185,7 @@ impl RouteRun {
     }
 
     fn time_left(&self) -> Duration {
-        self.state
-            .plan
-            .batch
-            .expires_at
-            .duration_since(self.shared.clock.now())
-            .unwrap_or_default()
+        self.state.plan.batch.expires_at.duration_since(self.shared.clock.now()).unwrap_or_default()
     }
 
     fn shutdown(&self) -> Stop {
@@ -256,11 +226,7 @@ impl RouteRun {
             let fallback = last_word(&tried.result);
             match next(tried.result, &mut tries, rules) {
                 Step::Settle(settlement) => break settlement,
-                Step::Again {
-                    after,
-                    renew,
-                    is_throttled,
-                } => {
+                Step::Again { after, renew, is_throttled } => {
                     if renew {
                         renew_credential(planned, tried.token.as_ref());
                     }
@@ -290,10 +256,7 @@ impl RouteRun {
             return Err(expired());
         }
         self.unless_stopped(tokio::time::sleep(after)).await?;
-        let Some(wait) = planned
-            .channel
-            .reserve(planned.chunking, recipient_count, self.time_left())
-        else {
+        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, self.time_left()) else {
             return Err(expired());
         };
         if !wait.is_zero() {
@@ -314,10 +277,7 @@ impl RouteRun {
         let channel = Arc::clone(&planned.channel);
         self.shared.tasks.spawn(async move {
             if let Auth::Token(grant) = &channel.channel().auth {
-                channel
-                    .tokens
-                    .renew(token_source(&shared, &channel, &**grant))
-                    .await;
+                channel.tokens.renew(token_source(&shared, &channel, &**grant)).await;
             }
         });
     }
@@ -327,8 +287,7 @@ impl RouteRun {
             // The first refusal is the one that the rest reports.
             self.ended.get_or_init(|| failure);
         }
-        self.state
-            .note(self.route_index, settlement.request_id, settlement.warnings);
+        self.state.note(self.route_index, settlement.request_id, settlement.warnings);
         let count = positions.len();
         let outcomes = match settlement.decision {
             Decision::Same(outcome) => Outcomes::same(outcome, count),
@@ -341,26 +300,12 @@ impl RouteRun {
                 Outcomes::same(Outcome::unknown(Failure::gateway(FailureKind::Internal)), count)
             }
         };
-        self.state.settle(
-            self.route_index,
-            Settled {
-                positions,
-                outcomes,
-                attempts,
-            },
-        );
+        self.state.settle(self.route_index, Settled { positions, outcomes, attempts });
     }
 
     fn settle_unsent(&self, positions: Positions, failure: Failure) {
         let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
-        self.state.settle(
-            self.route_index,
-            Settled {
-                positions,
-                outcomes,
-                attempts: 0,
-            },
-        );
+        self.state.settle(self.route_index, Settled { positions, outcomes, attempts: 0 });
     }
 }
 

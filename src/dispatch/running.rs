@@ -62,9 +62,7 @@ impl Running {
 
     /// Waits until the batch is over, at most `most`; whether it is.
     pub async fn finished(&self, most: Duration) -> bool {
-        tokio::time::timeout(most, self.0.finished.cancelled())
-            .await
-            .is_ok()
+        tokio::time::timeout(most, self.0.finished.cancelled()).await.is_ok()
     }
 
     /// The batch as it stands.
@@ -92,14 +90,7 @@ impl State {
         self.with_route(route_index, |route| {
             route.listed = Some(Arc::new(recipients));
             let positions = Positions::Range(0..count);
-            route.settled.insert(
-                0,
-                Settled {
-                    positions,
-                    outcomes,
-                    attempts,
-                },
-            );
+            route.settled.insert(0, Settled { positions, outcomes, attempts });
         });
     }
 
@@ -121,20 +112,13 @@ impl State {
         if request_id.is_none() && warnings.is_empty() {
             return;
         }
-        let channel = self
-            .plan
-            .routes
-            .get(route_index)
-            .map(|planned| planned.channel.name().clone());
+        let channel = self.plan.routes.get(route_index).map(|planned| planned.channel.name().clone());
         let mut progress = self.progress();
         if let Some(route) = progress.routes.get_mut(route_index) {
             route.request_ids.extend(request_id);
         }
         for warning in warnings {
-            let warning = Warning {
-                channel: channel.clone(),
-                ..warning
-            };
+            let warning = Warning { channel: channel.clone(), ..warning };
             // One per cause: what another call of the route said already is not said again.
             if !progress
                 .warnings
@@ -169,20 +153,11 @@ impl State {
     pub(super) fn finish(&self, now: SystemTime) -> Arc<Report> {
         let mut progress = self.progress();
         let report = self.outcome.get_or_init(|| {
-            let routes = self
-                .plan
-                .routes
-                .iter()
-                .zip(&mut progress.routes)
-                .map(|(planned, route)| {
-                    let settled = std::mem::take(&mut route.settled);
-                    route.report(planned, settled.into_values().collect())
-                });
-            Arc::new(self.report_of(
-                routes.collect(),
-                std::mem::take(&mut progress.warnings),
-                Some(now),
-            ))
+            let routes = self.plan.routes.iter().zip(&mut progress.routes).map(|(planned, route)| {
+                let settled = std::mem::take(&mut route.settled);
+                route.report(planned, settled.into_values().collect())
+            });
+            Arc::new(self.report_of(routes.collect(), std::mem::take(&mut progress.warnings), Some(now)))
         });
         self.finished.cancel();
         Arc::clone(report)
@@ -201,23 +176,11 @@ impl State {
             .zip(&progress.routes)
             .map(|(planned, route)| route.report(planned, route.settled.values().cloned().collect()));
         let report = self.report_of(routes.collect(), progress.warnings.clone(), None);
-        let open = self
-            .plan
-            .routes
-            .iter()
-            .zip(&progress.routes)
-            .map(|(planned, route)| {
-                let pending = route.pending(planned);
-                (
-                    planned,
-                    pending.div_ceil(planned.chunking.recipients_per_call.max(1)),
-                    pending,
-                )
-            });
-        Arc::new(Report {
-            eta: eta(open),
-            ..report
-        })
+        let open = self.plan.routes.iter().zip(&progress.routes).map(|(planned, route)| {
+            let pending = route.pending(planned);
+            (planned, pending.div_ceil(planned.chunking.recipients_per_call.max(1)), pending)
+        });
+        Arc::new(Report { eta: eta(open), ..report })
     }
 
     fn report_of(
@@ -227,15 +190,7 @@ impl State {
         completed_at: Option<SystemTime>,
     ) -> Report {
         let batch = Arc::clone(&self.plan.batch);
-        Report {
-            batch,
-            completed_at,
-            canceled: false,
-            eta: None,
-            routes,
-            warnings,
-            resends: Vec::new(),
-        }
+        Report { batch, completed_at, canceled: false, eta: None, routes, warnings, resends: Vec::new() }
     }
 
     fn with_route(&self, route_index: usize, change: impl FnOnce(&mut RouteProgress)) {
@@ -263,10 +218,7 @@ impl RouteProgress {
             channel: planned.channel.name().clone(),
             provider: planned.channel.provider(),
             is_sandbox: planned.channel.is_sandbox(),
-            recipients: self
-                .listed
-                .clone()
-                .unwrap_or_else(|| Arc::clone(&planned.recipients)),
+            recipients: self.listed.clone().unwrap_or_else(|| Arc::clone(&planned.recipients)),
             chatroom_id: planned.chatroom_id.clone(),
             settled,
             unsent: planned.unsent.clone(),

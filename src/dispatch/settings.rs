@@ -27,9 +27,7 @@ impl Settings {
     /// Reads the section.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let attempts = |fields: &mut Fields<'_>, name: &str| {
-            fields
-                .required_u64(name, 1..=10)
-                .and_then(|count| u32::try_from(count).ok())
+            fields.required_u64(name, 1..=10).and_then(|count| u32::try_from(count).ok())
         };
         let milliseconds = |fields: &mut Fields<'_>, name: &str| {
             fields.required_u64(name, 1..=600_000).map(Duration::from_millis)

@@ -136,9 +136,7 @@ impl TokenCache {
     fn good_token(&self, now: SystemTime) -> Option<Token> {
         let current = lock(&self.current);
         let token = current.as_ref()?;
-        let is_good = token
-            .lifetime
-            .is_none_or(|lifetime| now < token.issued_at + lifetime);
+        let is_good = token.lifetime.is_none_or(|lifetime| now < token.issued_at + lifetime);
         is_good.then(|| token.clone())
     }
 
@@ -162,17 +160,11 @@ impl TokenCache {
 }
 
 async fn request_token(source: Source<'_>) -> Result<Token, Failure> {
-    let request = source
-        .grant
-        .encode_grant(source.randomness.next())
-        .map_err(auth_failure)?;
+    let request = source.grant.encode_grant(source.randomness.next()).map_err(auth_failure)?;
     // Whatever broke: a token request sends no message, so every failure here is a safe one.
     let sent = source.http.clone().oneshot(request).await;
     let response = sent.map_err(|error| transport_failure(&error).with_retryable(true))?;
-    source
-        .grant
-        .decode_grant(&response, source.clock.now())
-        .map_err(auth_failure)
+    source.grant.decode_grant(&response, source.clock.now()).map_err(auth_failure)
 }
 
 /// The failure of recipients whose call had no credential.

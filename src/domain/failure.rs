@@ -33,10 +33,7 @@ impl Failure {
     /// A failure on the way to the provider or back.
     #[must_use]
     pub fn transport(kind: FailureKind, cause: Cause) -> Self {
-        Self {
-            cause: Some(cause),
-            ..Self::new(kind, Source::Transport)
-        }
+        Self { cause: Some(cause), ..Self::new(kind, Source::Transport) }
     }
 
     /// A failure that the gateway itself decided.

@@ -15,11 +15,7 @@ impl Fault {
     /// Makes a fault.
     #[must_use]
     pub fn new(pointer: impl Into<String>, code: FaultCode, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            code,
-            detail: detail.into(),
-        }
+        Self { pointer: pointer.into(), code, detail: detail.into() }
     }
 
     /// The same fault seen from further outside.

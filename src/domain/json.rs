@@ -33,18 +33,10 @@ impl JsonText {
     /// # Errors
     /// [`JsonTextError`] names the first thing that is wrong; the caller refuses the request.
     pub fn parse(text: &str, max_depth: usize) -> Result<Self, JsonTextError> {
-        let mut compactor = Compactor {
-            rest: text,
-            out: String::with_capacity(text.len()),
-            max_depth,
-        };
+        let mut compactor = Compactor { rest: text, out: String::with_capacity(text.len()), max_depth };
         compactor.value(0)?;
         compactor.skip_white_space();
-        if compactor.rest.is_empty() {
-            Ok(Self(compactor.out.into()))
-        } else {
-            Err(JsonTextError::Invalid)
-        }
+        if compactor.rest.is_empty() { Ok(Self(compactor.out.into())) } else { Err(JsonTextError::Invalid) }
     }
 
     /// Wraps text that a JSON serializer has just written.
@@ -291,11 +283,7 @@ mod tests {
 
     fn check(input: &str, expected: Result<&str, JsonTextError>) {
         let parsed = JsonText::parse(input, 3);
-        assert_eq!(
-            parsed.as_ref().map(JsonText::as_str),
-            expected.as_ref().map(|text| *text),
-            "{input}"
-        );
+        assert_eq!(parsed.as_ref().map(JsonText::as_str), expected.as_ref().map(|text| *text), "{input}");
     }
 
     #[test]
@@ -303,19 +291,16 @@ mod tests {
         check(" { \"a\" : [ 1 , 2.50e+3 ] } ", Ok(r#"{"a":[1,2.50e+3]}"#));
         check("148238038269428232", Ok("148238038269428232"));
         check("99999999999999999999999", Ok("99999999999999999999999"));
-        check(
-            r#""\u4e2d\ud83d\ude00\/\n\u0001\u0022""#,
-            Ok("\"中😀/\\n\\u0001\\\"\""),
-        );
+        check(r#""\u4e2d\ud83d\ude00\/\n\u0001\u0022""#, Ok("\"中😀/\\n\\u0001\\\"\""));
         check("[[[]]]", Ok("[[[]]]"));
         check("{\"a\":1,\"a\":2}", Ok("{\"a\":1,\"a\":2}"));
     }
 
     #[test]
     fn refuses_what_is_not_json() {
-        for input in [
-            "", "{", "[1,]", "{\"a\"}", "tru", "01", "1.", "+1", "-", "1e", "\"a", "\"\\x\"", "1 2", "{a:1}",
-        ] {
+        for input in
+            ["", "{", "[1,]", "{\"a\"}", "tru", "01", "1.", "+1", "-", "1e", "\"a", "\"\\x\"", "1 2", "{a:1}"]
+        {
             check(input, Err(JsonTextError::Invalid));
         }
         check(r#""\ud800""#, Err(JsonTextError::Invalid));

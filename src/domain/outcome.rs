@@ -84,20 +84,14 @@ impl Outcomes {
     /// `count` recipients that share one outcome.
     #[must_use]
     pub fn same(outcome: Outcome, count: usize) -> Self {
-        Self {
-            distinct: vec![outcome],
-            picks: Picks::Same(count),
-        }
+        Self { distinct: vec![outcome], picks: Picks::Same(count) }
     }
 
     /// One outcome per recipient, none shared.
     #[must_use]
     pub fn from_each(outcomes: Vec<Outcome>) -> Self {
         let picks = Picks::Each((0..narrow(outcomes.len())).collect());
-        Self {
-            distinct: outcomes,
-            picks,
-        }
+        Self { distinct: outcomes, picks }
     }
 
     /// How many recipients there are.
@@ -154,10 +148,7 @@ impl Outcomes {
     /// How many recipients ended in each way.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            total: self.len(),
-            ..Counts::default()
-        };
+        let mut counts = Counts { total: self.len(), ..Counts::default() };
         let mut count = |outcome: &Outcome, times: usize| match outcome {
             Outcome::Accepted(_) => counts.accepted += times,
             Outcome::Failed(_) => counts.failed += times,
@@ -186,10 +177,7 @@ impl OutcomesBuilder {
     /// `count` recipients, all with `rest` until told otherwise.
     #[must_use]
     pub fn new(rest: Outcome, count: usize) -> Self {
-        Self {
-            distinct: vec![rest],
-            picks: vec![0; count],
-        }
+        Self { distinct: vec![rest], picks: vec![0; count] }
     }
 
     /// Adds an outcome that [`Self::assign`] can give to several recipients.
@@ -227,10 +215,7 @@ impl OutcomesBuilder {
     /// Ends the building.
     #[must_use]
     pub fn build(self) -> Outcomes {
-        Outcomes {
-            distinct: self.distinct,
-            picks: Picks::Each(self.picks),
-        }
+        Outcomes { distinct: self.distinct, picks: Picks::Each(self.picks) }
     }
 }
 

@@ -6,10 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Widens an offset or a position.
-#[expect(
-    clippy::as_conversions,
-    reason = "usize has at least 32 bits on every platform that tokio supports"
-)]
+#[expect(clippy::as_conversions, reason = "usize has at least 32 bits on every platform that tokio supports")]
 #[must_use]
 pub const fn widen(value: u32) -> usize {
     value as usize
@@ -85,10 +82,7 @@ impl RecipientList {
     /// The caller's reference for the recipient at `position`.
     #[must_use]
     pub fn reference(&self, position: u32) -> Option<&Arc<str>> {
-        let found = self
-            .references
-            .binary_search_by_key(&position, |(at, _)| *at)
-            .ok()?;
+        let found = self.references.binary_search_by_key(&position, |(at, _)| *at).ok()?;
         self.references.get(found).map(|(_, reference)| reference)
     }
 
@@ -143,11 +137,7 @@ impl Positions {
             }
             Self::Picked(all, range) => {
                 let index = range.start.checked_add(offset)?;
-                if index < range.end {
-                    all.get(index).copied()
-                } else {
-                    None
-                }
+                if index < range.end { all.get(index).copied() } else { None }
             }
         }
     }
@@ -159,9 +149,9 @@ impl Positions {
             Self::Range(range) => {
                 widen(position.clamp(range.start, range.end.max(range.start)) - range.start)
             }
-            Self::Picked(all, range) => all
-                .get(range.clone())
-                .map_or(0, |picked| picked.partition_point(|known| *known < position)),
+            Self::Picked(all, range) => {
+                all.get(range.clone()).map_or(0, |picked| picked.partition_point(|known| *known < position))
+            }
         }
     }
 
@@ -244,10 +234,7 @@ mod tests {
     fn counts_the_positions_before_another() {
         let counted = |positions: Positions| [0, 2, 3, 4, 9].map(|position| positions.lower_bound(position));
         assert_eq!(counted(Positions::Range(2..4)), [0, 0, 1, 2, 2]);
-        assert_eq!(
-            counted(Positions::Picked([0, 2, 3, 7].into(), 1..4)),
-            [0, 0, 1, 2, 3]
-        );
+        assert_eq!(counted(Positions::Picked([0, 2, 3, 7].into(), 1..4)), [0, 0, 1, 2, 3]);
     }
 
     #[test]

@@ -160,10 +160,8 @@ impl RouteReport {
     /// The same from the recipient at `start` on; what lies before is skipped without being looked at.
     pub fn lines_from(&self, start: u32) -> impl Iterator<Item = ResultLine<'_>> + '_ {
         let mut cursors = Cursors::at(self, start);
-        (start..narrow(self.recipients.len())).map(move |position| ResultLine {
-            position,
-            decided: cursors.decide(position),
-        })
+        (start..narrow(self.recipients.len()))
+            .map(move |position| ResultLine { position, decided: cursors.decide(position) })
     }
 
     /// How many recipients ended in each way.
@@ -190,9 +188,7 @@ struct Cursors<'a> {
 impl<'a> Cursors<'a> {
     fn at(route: &'a RouteReport, start: u32) -> Self {
         let offset = |settled: &Settled| settled.positions.lower_bound(start);
-        let group = route
-            .settled
-            .partition_point(|settled| offset(settled) == settled.positions.len());
+        let group = route.settled.partition_point(|settled| offset(settled) == settled.positions.len());
         Self {
             route,
             group,
@@ -226,11 +222,7 @@ impl<'a> Cursors<'a> {
 fn decided(settled: &Settled, group: usize, offset: usize) -> Option<Decided<'_>> {
     let pick = settled.outcomes.pick(offset)?;
     let outcome = settled.outcomes.distinct().get(pick)?;
-    Some(Decided {
-        outcome,
-        group: (group, pick),
-        attempts: settled.attempts,
-    })
+    Some(Decided { outcome, group: (group, pick), attempts: settled.attempts })
 }
 
 impl Report {

@@ -63,11 +63,7 @@ pub async fn start(now: impl Fn() -> SystemTime + Clone + Send + Sync + 'static)
         });
     }
     tasks.close();
-    Ok(Running {
-        channels,
-        tasks,
-        ending,
-    })
+    Ok(Running { channels, tasks, ending })
 }
 
 /// Starts one stand-in; returns its base URL.

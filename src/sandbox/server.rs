@@ -63,9 +63,8 @@ impl Server {
             let server = Arc::clone(&self);
             async move { server.respond(request).await }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(stream), service);
+        let connection =
+            http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             () = end.cancelled() => {}
             // A connection that ends in an error is part of the rehearsal.
@@ -95,10 +94,7 @@ impl Server {
 }
 
 fn plain(status: StatusCode) -> Result<Response<Full<Bytes>>, Closed> {
-    Response::builder()
-        .status(status)
-        .body(Full::default())
-        .map_err(|_| Closed)
+    Response::builder().status(status).body(Full::default()).map_err(|_| Closed)
 }
 
 fn response(answer: WireResponse) -> Response<Full<Bytes>> {

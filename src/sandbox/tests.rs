@@ -41,17 +41,13 @@ const MIRROR: Sandbox = Sandbox {
 
 async fn mirror() -> (TaskTracker, CancellationToken, String) {
     let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
-    let base_url = listen(&MIRROR, &tasks, &end, || SystemTime::UNIX_EPOCH)
-        .await
-        .unwrap();
+    let base_url = listen(&MIRROR, &tasks, &end, || SystemTime::UNIX_EPOCH).await.unwrap();
     tasks.close();
     (tasks, end, base_url)
 }
 
 async fn send(base_url: &str, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(base_url.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let mut stream = TcpStream::connect(base_url.trim_start_matches("http://")).await.unwrap();
     let request = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\nx-mark: m\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi"
     );
@@ -70,10 +66,7 @@ async fn hands_over_the_request_as_it_came() {
     let (_tasks, _end, base_url) = mirror().await;
     let answer = read_all(send(&base_url, "/a%20b?c=%2F").await).await;
     assert!(answer.starts_with("HTTP/1.1 418 "), "{answer}");
-    assert!(
-        answer.ends_with("POST /a%20b c=%2F Some(\"m\") hi true"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("POST /a%20b c=%2F Some(\"m\") hi true"), "{answer}");
 }
 
 #[tokio::test]
@@ -92,11 +85,7 @@ async fn hangs_until_the_end() {
     end.cancel();
     assert_eq!(read_all(hanging).await, "");
     tasks.wait().await;
-    assert!(
-        TcpStream::connect(base_url.trim_start_matches("http://"))
-            .await
-            .is_err()
-    );
+    assert!(TcpStream::connect(base_url.trim_start_matches("http://")).await.is_err());
 }
 
 #[tokio::test]

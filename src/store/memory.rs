@@ -29,10 +29,7 @@ impl MemoryStore {
     /// An empty store within the bounds of `settings`.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            kept: Mutex::default(),
-        }
+        Self { settings, kept: Mutex::default() }
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -66,12 +63,8 @@ impl Store for MemoryStore {
 
 fn approximate_bytes(report: &Report) -> usize {
     let routes = report.routes.iter().map(|route| {
-        let outcomes: usize = route
-            .settled
-            .iter()
-            .chain(&route.unsent)
-            .map(|settled| settled.outcomes.bytes())
-            .sum();
+        let outcomes: usize =
+            route.settled.iter().chain(&route.unsent).map(|settled| settled.outcomes.bytes()).sum();
         route.recipients.text_bytes() + 4 * route.recipients.len() + outcomes
     });
     REPORT_BYTES + routes.sum::<usize>()
@@ -107,10 +100,7 @@ mod tests {
     }
 
     async fn kept(memory_batches: usize, memory_bytes: usize) -> Vec<u64> {
-        let store = MemoryStore::new(Settings {
-            memory_batches,
-            memory_bytes,
-        });
+        let store = MemoryStore::new(Settings { memory_batches, memory_bytes });
         for number in 1..=5 {
             store.record(report(number)).await.unwrap();
         }

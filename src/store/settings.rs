@@ -22,15 +22,10 @@ impl Settings {
             fields.fault_at("url", FaultCode::Unsupported, detail);
         }
         let count = |fields: &mut Fields<'_>, name: &str, most: u64| {
-            fields
-                .required_u64(name, 0..=most)
-                .and_then(|count| usize::try_from(count).ok())
+            fields.required_u64(name, 0..=most).and_then(|count| usize::try_from(count).ok())
         };
         let memory_batches = count(fields, "memory_batches", 10_000_000);
         let memory_bytes = count(fields, "memory_bytes", 1 << 40);
-        Some(Self {
-            memory_batches: memory_batches?,
-            memory_bytes: memory_bytes?,
-        })
+        Some(Self { memory_batches: memory_batches?, memory_bytes: memory_bytes? })
     }
 }

@@ -90,12 +90,7 @@ mod tests {
 
     #[test]
     fn the_level_is_ours_and_other_packages_only_warn() {
-        for (level, expected) in [
-            (Level::ERROR, 0),
-            (Level::WARN, 1),
-            (Level::INFO, 2),
-            (Level::TRACE, 3),
-        ] {
+        for (level, expected) in [(Level::ERROR, 0), (Level::WARN, 1), (Level::INFO, 2), (Level::TRACE, 3)] {
             let text = lines(Format::Text, level);
             assert_eq!(text.lines().count(), expected, "{level}: {text}");
             assert!(!text.contains("foreign line"), "{text}");

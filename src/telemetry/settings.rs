@@ -37,9 +37,6 @@ impl Settings {
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let format = fields.choice("format", &FORMATS);
         let level = fields.choice("level", &LEVELS);
-        Some(Self {
-            format: format?,
-            level: level?,
-        })
+        Some(Self { format: format?, level: level? })
     }
 }

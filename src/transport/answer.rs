@@ -12,12 +12,8 @@ pub(super) async fn read(
     answer_bytes: usize,
 ) -> Result<WireResponse, TransportError> {
     let status = response.status();
-    let unreadable = TransportError::Unreadable {
-        status: status.as_u16(),
-    };
-    let announced = response
-        .content_length()
-        .and_then(|bytes| usize::try_from(bytes).ok());
+    let unreadable = TransportError::Unreadable { status: status.as_u16() };
+    let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
     if announced.is_some_and(|bytes| bytes > answer_bytes) {
         return Err(unreadable);
     }
@@ -32,11 +28,7 @@ pub(super) async fn read(
             Err(_) => return Err(unreadable),
         }
     }
-    Ok(WireResponse {
-        status,
-        headers,
-        body: body.join(),
-    })
+    Ok(WireResponse { status, headers, body: body.join() })
 }
 
 /// Pieces of a body; the usual answer is a single one, which is never copied.
@@ -61,10 +53,6 @@ impl Pieces {
     }
 
     fn join(self) -> Bytes {
-        if self.joined.is_empty() {
-            self.first
-        } else {
-            self.joined.freeze()
-        }
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
     }
 }

@@ -81,9 +81,7 @@ pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpServi
         builder = builder.tls_certs_only([]);
     }
     let connection = Arc::new(Connection {
-        client: builder
-            .build()
-            .map_err(|error| BuildError::Client(error.without_url()))?,
+        client: builder.build().map_err(|error| BuildError::Client(error.without_url()))?,
         prefix: base.path().trim_end_matches('/').to_owned(),
         base,
         answer_bytes: settings.answer_bytes,

@@ -13,8 +13,6 @@ impl Settings {
     /// Reads the section; `None` if a fault was added.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let answer_bytes = fields.required_u64("answer_bytes", 1024..=67_108_864)?;
-        Some(Self {
-            answer_bytes: usize::try_from(answer_bytes).ok()?,
-        })
+        Some(Self { answer_bytes: usize::try_from(answer_bytes).ok()? })
     }
 }

@@ -31,24 +31,15 @@ fn post() -> WireRequest {
 }
 
 async fn send_to(base_url: &str, request: WireRequest) -> Result<WireResponse, TransportError> {
-    let settings = Settings {
-        answer_bytes: ANSWER_BYTES,
-    };
-    client(&channel(base_url), &settings)
-        .unwrap()
-        .oneshot(request)
-        .await
+    let settings = Settings { answer_bytes: ANSWER_BYTES };
+    client(&channel(base_url), &settings).unwrap().oneshot(request).await
 }
 
 /// Reads one request of [`post`]: head and body.
 async fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"{\"to\":1}") {
-        assert_ne!(
-            stream.read_buf(&mut bytes).await.unwrap(),
-            0,
-            "the request ended early"
-        );
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "the request ended early");
     }
     String::from_utf8(bytes).unwrap()
 }
@@ -70,10 +61,7 @@ async fn exchange(answer: &[u8]) -> (String, Result<WireResponse, TransportError
 #[tokio::test]
 async fn joins_path_and_query_to_the_base_url() {
     let (request, response) = exchange(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    assert!(
-        request.starts_with("POST /prefix/send%2Fit?sign=a%2Bb%20c HTTP/1.1\r\n"),
-        "{request}"
-    );
+    assert!(request.starts_with("POST /prefix/send%2Fit?sign=a%2Bb%20c HTTP/1.1\r\n"), "{request}");
     assert!(!request.contains("accept-encoding"), "{request}");
     let response = response.unwrap();
     assert_eq!((response.status.as_u16(), &response.body[..]), (200, &b"ok"[..]));
@@ -96,11 +84,7 @@ async fn a_refused_port_is_a_connect_failure_without_the_url() {
     let TransportError::Connect(source) = error else {
         return;
     };
-    assert!(
-        source
-            .downcast_ref::<reqwest::Error>()
-            .is_some_and(|error| error.url().is_none())
-    );
+    assert!(source.downcast_ref::<reqwest::Error>().is_some_and(|error| error.url().is_none()));
     assert!(!format!("{source:?} {source}").contains("sign="));
 }
 
@@ -110,10 +94,7 @@ async fn a_peer_that_speaks_no_tls_is_a_connect_failure() {
     let base_url = format!("https://{}", listener.local_addr().unwrap());
     let provider = async {
         let (mut stream, _) = listener.accept().await.unwrap();
-        stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     };
     let ((), result) = tokio::join!(provider, send_to(&base_url, post()));
     assert!(matches!(result, Err(TransportError::Connect(_))), "{result:?}");
@@ -122,37 +103,25 @@ async fn a_peer_that_speaks_no_tls_is_a_connect_failure() {
 #[tokio::test]
 async fn a_close_after_reading_is_a_reset() {
     let (_, result) = exchange(b"").await;
-    assert!(
-        matches!(result, Err(TransportError::ConnectionReset)),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(TransportError::ConnectionReset)), "{result:?}");
 }
 
 #[tokio::test]
 async fn a_close_inside_the_head_is_a_reset() {
     let (_, result) = exchange(b"HTTP/1.1 200 OK\r\ncontent-").await;
-    assert!(
-        matches!(result, Err(TransportError::ConnectionReset)),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(TransportError::ConnectionReset)), "{result:?}");
 }
 
 #[tokio::test]
 async fn a_close_inside_the_body_is_unreadable() {
     let (_, result) = exchange(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 10\r\n\r\nhalf").await;
-    assert!(
-        matches!(result, Err(TransportError::Unreadable { status: 502 })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(TransportError::Unreadable { status: 502 })), "{result:?}");
 }
 
 #[tokio::test]
 async fn an_announced_body_over_the_limit_is_unreadable() {
     let (_, result) = exchange(b"HTTP/1.1 200 OK\r\ncontent-length: 2049\r\n\r\n").await;
-    assert!(
-        matches!(result, Err(TransportError::Unreadable { status: 200 })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(TransportError::Unreadable { status: 200 })), "{result:?}");
 }
 
 #[tokio::test]
@@ -166,10 +135,7 @@ async fn an_endless_body_is_cut_at_the_limit() {
         while stream.write_all(&[b'x'; 1024]).await.is_ok() {}
     };
     let ((), result) = tokio::join!(provider, send_to(&base_url, post()));
-    assert!(
-        matches!(result, Err(TransportError::Unreadable { status: 200 })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(TransportError::Unreadable { status: 200 })), "{result:?}");
 }
 
 #[tokio::test]
@@ -220,16 +186,11 @@ async fn uses_one_connection_for_calls_that_follow_each_other() {
         let (mut stream, _) = listener.accept().await.unwrap();
         for _ in 0..2 {
             read_request(&mut stream).await;
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
         }
     };
     let caller = async {
-        let settings = Settings {
-            answer_bytes: ANSWER_BYTES,
-        };
+        let settings = Settings { answer_bytes: ANSWER_BYTES };
         let service = client(&channel(&base_url), &settings).unwrap();
         for _ in 0..2 {
             service.clone().oneshot(post()).await.unwrap();

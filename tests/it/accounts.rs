@@ -43,9 +43,8 @@ pub(crate) const ACCOUNTS: &[Account] = &[
         recipients: ["185145305923585", "185145305923586"],
         success: |arrival| {
             let to = arrival.json()["to"].as_array().unwrap().clone();
-            let data = to
-                .iter()
-                .map(|room| (room.as_str().unwrap().to_owned(), json!("1029545553039460728")));
+            let data =
+                to.iter().map(|room| (room.as_str().unwrap().to_owned(), json!("1029545553039460728")));
             json!({"path": "/messages/chatrooms", "timestamp": 1_657_254_052_191_u64, "action": "post",
                    "data": data.collect::<serde_json::Map<_, _>>(), "duration": 0})
         },
@@ -121,10 +120,7 @@ const RELAY_QUERY: &str = "query = { api_version = '01', client = '0123456789abc
 
 impl Account {
     pub(crate) fn of(provider: &str) -> &'static Self {
-        ACCOUNTS
-            .iter()
-            .find(|account| account.provider == provider)
-            .expect("an account for every provider")
+        ACCOUNTS.iter().find(|account| account.provider == provider).expect("an account for every provider")
     }
 
     /// Whether this request asks for a token.

@@ -15,15 +15,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["adapter", "domain"]),
     ("providers", &["adapter", "domain"]),
     ("transport", &["adapter", "telemetry"]),
-    (
-        "dispatch",
-        &["adapter", "domain", "store", "telemetry", "transport"],
-    ),
+    ("dispatch", &["adapter", "domain", "store", "telemetry", "transport"]),
     ("api", &["adapter", "dispatch", "domain", "store", "telemetry"]),
-    (
-        "console",
-        &["adapter", "dispatch", "domain", "store", "telemetry"],
-    ),
+    ("console", &["adapter", "dispatch", "domain", "store", "telemetry"]),
     ("sandbox", &["adapter", "providers"]),
 ];
 
@@ -65,15 +59,8 @@ impl Source {
 
     /// Lines of code before the tests of the file, with their numbers.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let code = self
-            .text
-            .split("#[cfg(test)]\nmod tests {")
-            .next()
-            .unwrap_or_default();
-        let lines = code
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line.trim_start()));
+        let code = self.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = code.lines().enumerate().map(|(index, line)| (index + 1, line.trim_start()));
         lines.filter(|(_, line)| !line.starts_with("//"))
     }
 }
@@ -95,12 +82,7 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
         if path.is_dir() {
             collect(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let below = path
-                .strip_prefix(root())
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .replace('\\', "/");
+            let below = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
             let first = below.split('/').next().unwrap_or_default();
             found.push(Source {
                 module: first.trim_end_matches(".rs").to_owned(),
@@ -175,9 +157,7 @@ fn a_provider_is_one_folder_with_its_files() {
         }
     }
     let folders = std::fs::read_dir(root().join("providers")).unwrap();
-    let folders = folders
-        .filter(|entry| entry.as_ref().unwrap().path().is_dir())
-        .count();
+    let folders = folders.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
     assert_eq!(folders, REGISTRY.len(), "each folder has its row");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -205,10 +185,7 @@ fn nobody_else_names_a_provider() {
 #[test]
 fn providers_do_not_know_each_other() {
     for source in sources() {
-        let Some((own, _)) = source
-            .path
-            .strip_prefix("providers/")
-            .and_then(|path| path.split_once('/'))
+        let Some((own, _)) = source.path.strip_prefix("providers/").and_then(|path| path.split_once('/'))
         else {
             continue;
         };

@@ -33,10 +33,7 @@ struct Prepare {
 fn every_provider() -> Vec<Prepare> {
     let names: BTreeSet<_> = ACCOUNTS.iter().map(|account| account.provider).collect();
     assert_eq!(names, REGISTRY.iter().map(|provider| provider.name).collect());
-    ACCOUNTS
-        .iter()
-        .map(|account| Prepare::new(account, account.canaries))
-        .collect()
+    ACCOUNTS.iter().map(|account| Prepare::new(account, account.canaries)).collect()
 }
 
 impl Prepare {
@@ -56,12 +53,7 @@ impl Prepare {
             .adapter
             .prepare(&route)
             .unwrap_or_else(|faults| panic!("{}: {faults:?}", account.provider));
-        Self {
-            account,
-            channel,
-            route,
-            prepared,
-        }
+        Self { account, channel, route, prepared }
     }
 
     fn encode(&self, positions: &Positions, nonce: u64) -> WireRequest {
@@ -114,10 +106,7 @@ fn wire_text(request: &WireRequest) -> String {
 
 fn header_texts(headers: &HeaderMap) -> Vec<String> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", text(value)))
-        .collect()
+    headers.iter().map(|(name, value)| format!("{name}: {}", text(value))).collect()
 }
 
 fn answer(status: u16, body: impl Into<bytes::Bytes>) -> WireResponse {
@@ -140,19 +129,9 @@ fn success(prepare: &Prepare, request: &WireRequest) -> Vec<u8> {
 fn the_same_call_gives_the_same_bytes() {
     for prepare in every_provider() {
         let first = wire_text(&prepare.encode(&BOTH, 11));
-        assert_eq!(
-            first,
-            wire_text(&prepare.encode(&BOTH, 11)),
-            "{}",
-            prepare.account.provider
-        );
+        assert_eq!(first, wire_text(&prepare.encode(&BOTH, 11)), "{}", prepare.account.provider);
         let again = Prepare::new(prepare.account, prepare.account.canaries);
-        assert_eq!(
-            first,
-            wire_text(&again.encode(&BOTH, 11)),
-            "{}",
-            prepare.account.provider
-        );
+        assert_eq!(first, wire_text(&again.encode(&BOTH, 11)), "{}", prepare.account.provider);
     }
 }
 
@@ -164,11 +143,7 @@ fn every_part_named_volatile_is_all_that_differs_between_calls() {
                 serde_json::from_slice(&prepare.encode(&BOTH, nonce).body).unwrap();
             for name in prepare.channel.adapter.profile().volatile {
                 if let (Some(name), Some(object)) = (name.strip_prefix("body."), body.as_object_mut()) {
-                    assert!(
-                        object.remove(name).is_some(),
-                        "{}: {name}",
-                        prepare.account.provider
-                    );
+                    assert!(object.remove(name).is_some(), "{}: {name}", prepare.account.provider);
                 }
             }
             body
@@ -194,10 +169,7 @@ fn credentials_come_after_encoding_and_are_marked() {
         assert!(signature.is_none_or(|parameter| parameter.is_secret), "{name}");
         for secret in ["authorization", "token", "x-security-token"] {
             let value = request.headers.get(secret);
-            assert!(
-                value.is_none_or(http::HeaderValue::is_sensitive),
-                "{name}: {secret}"
-            );
+            assert!(value.is_none_or(http::HeaderValue::is_sensitive), "{name}: {secret}");
         }
     }
 }
@@ -210,11 +182,7 @@ fn a_grant_that_carries_the_secret_says_so() {
             let shown = format!("{:?} {} {request:?}", request.headers, request.redacted_query());
             assert!(!shown.contains(CANARY), "{}", prepare.account.provider);
             let has_secret = String::from_utf8_lossy(&request.body).contains(CANARY);
-            assert!(
-                !has_secret || request.has_secret_body,
-                "{}",
-                prepare.account.provider
-            );
+            assert!(!has_secret || request.has_secret_body, "{}", prepare.account.provider);
         }
     }
 }
@@ -232,15 +200,9 @@ fn recipients_stand_in_the_callers_order_and_alone() {
             quoted.or_else(|| bare.iter().find_map(|token| text.find(token)))
         };
         let both = text(&BOTH);
-        assert!(
-            place(&both, first).unwrap() < place(&both, second).unwrap(),
-            "{both}"
-        );
+        assert!(place(&both, first).unwrap() < place(&both, second).unwrap(), "{both}");
         let one = text(&Positions::Range(1..2));
-        assert!(
-            place(&one, first).is_none() && place(&one, second).is_some(),
-            "{one}"
-        );
+        assert!(place(&one, first).is_none() && place(&one, second).is_some(), "{one}");
     }
 }
 
@@ -249,32 +211,19 @@ fn a_success_accepts_everybody() {
     for prepare in every_provider() {
         let request = prepare.encode(&BOTH, 11);
         let response = answer(200, success(&prepare, &request));
-        let decoded = prepare
-            .prepared
-            .decode(&prepare.call(&BOTH, 11), &response)
-            .unwrap();
+        let decoded = prepare.prepared.decode(&prepare.call(&BOTH, 11), &response).unwrap();
         let Verdict::Answered(outcomes) = decoded.verdict else {
             panic!("{}: {:?}", prepare.account.provider, decoded.verdict);
         };
         assert_eq!(outcomes.len(), 2);
-        assert_eq!(
-            outcomes.counts().accepted,
-            2,
-            "{}: {outcomes:?}",
-            prepare.account.provider
-        );
+        assert_eq!(outcomes.counts().accepted, 2, "{}: {outcomes:?}", prepare.account.provider);
     }
 }
 
 /// Decodes; nothing may panic, and every recipient gets exactly one outcome.
 fn decode(prepare: &Prepare, response: &WireResponse) -> Option<usize> {
     let name = prepare.account.provider;
-    match prepare
-        .prepared
-        .decode(&prepare.call(&BOTH, 11), response)
-        .ok()?
-        .verdict
-    {
+    match prepare.prepared.decode(&prepare.call(&BOTH, 11), response).ok()?.verdict {
         Verdict::Answered(outcomes) => {
             assert_eq!(outcomes.len(), 2, "{name}");
             assert_eq!(outcomes.iter().count(), 2, "{name}");
@@ -313,9 +262,7 @@ fn nothing_is_accepted_without_the_providers_word() {
     ];
     for prepare in every_provider() {
         for body in bodies {
-            for status in [
-                200, 204, 302, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504,
-            ] {
+            for status in [200, 204, 302, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504] {
                 let accepted = decode(&prepare, &answer(status, body.to_vec()));
                 let shown = String::from_utf8_lossy(body);
                 assert!(
@@ -334,11 +281,7 @@ fn truncated_answers_accept_nobody() {
         let whole = success(&prepare, &prepare.encode(&BOTH, 11));
         for length in 0..whole.len() {
             let accepted = decode(&prepare, &answer(200, whole[..length].to_vec()));
-            assert!(
-                accepted.is_none_or(|count| count == 0),
-                "{}: {length}",
-                prepare.account.provider
-            );
+            assert!(accepted.is_none_or(|count| count == 0), "{}: {length}", prepare.account.provider);
         }
     }
 }
@@ -361,11 +304,7 @@ fn no_answer_makes_decode_panic() {
             bytes
         });
         let body = prop_oneof![prop::collection::vec(any::<u8>(), 0..200), mutated];
-        let config = Config {
-            cases: 500,
-            failure_persistence: None,
-            ..Config::default()
-        };
+        let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
         TestRunner::new(config)
             .run(&(100..600_u16, body), |(status, body)| {
                 decode(&prepare, &answer(status, body));
@@ -380,11 +319,7 @@ fn paths_stay_below_the_base_url() {
     for prepare in every_provider() {
         let request = prepare.encode(&BOTH, 11);
         assert!(request.path.starts_with('/'), "{}", request.path);
-        assert!(
-            !request.path.contains("..") && !request.path.contains(['?', '#', ' ']),
-            "{}",
-            request.path
-        );
+        assert!(!request.path.contains("..") && !request.path.contains(['?', '#', ' ']), "{}", request.path);
         assert!(request.timeout >= prepare.channel.settings.timeout);
     }
 }
@@ -394,11 +329,8 @@ fn profiles_say_what_the_channel_does() {
     for prepare in every_provider() {
         let profile = prepare.channel.adapter.profile();
         assert_eq!(profile.provider, prepare.account.provider);
-        let mut types: Vec<_> = profile
-            .messages
-            .iter()
-            .map(|(message_type, _)| message_type.as_str())
-            .collect();
+        let mut types: Vec<_> =
+            profile.messages.iter().map(|(message_type, _)| message_type.as_str()).collect();
         types.sort_unstable();
         let count = types.len();
         types.dedup();

@@ -131,18 +131,8 @@ impl FakeProvider {
         let end = CancellationToken::new();
         let shared = Arc::new(Shared::new(script));
         let tasks = TaskTracker::new();
-        tasks.spawn(accept_all(
-            listener,
-            Arc::clone(&shared),
-            end.clone(),
-            tasks.clone(),
-        ));
-        Self {
-            address,
-            shared,
-            _refusing: None,
-            _ending: end.drop_guard(),
-        }
+        tasks.spawn(accept_all(listener, Arc::clone(&shared), end.clone(), tasks.clone()));
+        Self { address, shared, _refusing: None, _ending: end.drop_guard() }
     }
 
     /// A port that refuses every connection and that nobody else can get meanwhile.
@@ -184,11 +174,7 @@ impl FakeProvider {
 
 impl Shared {
     fn new(script: Script) -> Self {
-        Self {
-            ledger: Mutex::default(),
-            arrived: Notify::new(),
-            script: Mutex::new(script),
-        }
+        Self { ledger: Mutex::default(), arrived: Notify::new(), script: Mutex::new(script) }
     }
 
     fn record(&self, arrival: &Arrival) -> Reply {

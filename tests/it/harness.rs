@@ -63,9 +63,7 @@ impl TestGateway {
         std::fs::write(file.path(), text).unwrap();
         let settings = imcast::config::load(Some(file.path()), [], REGISTRY)
             .unwrap_or_else(|error| panic!("{toml}: {error:?}"));
-        let app = App::start(settings, Clock::system(), Randomness::from_entropy())
-            .await
-            .unwrap();
+        let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await.unwrap();
         Self {
             base_url: format!("http://{}", app.local_addr()),
             client: client(),
@@ -81,17 +79,13 @@ impl TestGateway {
 
     /// Sends a batch and waits for its end.
     pub(crate) async fn send(&self, batch: &Value) -> Answer {
-        self.post("/v1/batches", &batch.to_string(), &[("prefer", "wait=25")])
-            .await
+        self.post("/v1/batches", &batch.to_string(), &[("prefer", "wait=25")]).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
         let mut all = http::HeaderMap::new();
         for (name, value) in [("content-type", "application/json")].iter().chain(headers) {
-            all.insert(
-                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                value.parse().unwrap(),
-            );
+            all.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         let request = self.client.post(format!("{}{path}", self.base_url));
         answer(request.headers(all).body(body.to_owned())).await
@@ -135,10 +129,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Answer {
 
 fn client() -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]);
-    builder
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .unwrap()
+    builder.redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 /// Layers of TOML, later ones on top.
@@ -157,11 +148,7 @@ fn to_toml(table: &serde_json::Map<String, Value>, path: &str, out: &mut String)
     }
     for (key, value) in table {
         if let Value::Object(inner) = value {
-            let path = if path.is_empty() {
-                key.clone()
-            } else {
-                format!("{path}.{key}")
-            };
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             out.push_str(&format!("[{path}]\n"));
             to_toml(inner, &path, out);
         }

@@ -30,40 +30,18 @@ const LOST: Expected = ("unknown", "provider_unavailable", "*");
 const THROTTLED: Expected = ("failed", "rate_limited", "*");
 
 const fn rehearsal(name: &'static str, number: &'static str, both: Expected, attempts: u64) -> Rehearsal {
-    Rehearsal {
-        name,
-        number,
-        magic: both,
-        other: both,
-        attempts,
-    }
+    Rehearsal { name, number, magic: both, other: both, attempts }
 }
 
 /// In the order of their numbers. `*` stands for any code or cause.
 const REHEARSALS: &[Rehearsal] = &[
-    Rehearsal {
-        other: ACCEPTED,
-        ..rehearsal("magic-refuse", "990001", ("failed", "*", ""), 1)
-    },
-    Rehearsal {
-        other: ACCEPTED,
-        ..rehearsal("magic-omit", "990002", ("unknown", "*", "unaccounted"), 1)
-    },
+    Rehearsal { other: ACCEPTED, ..rehearsal("magic-refuse", "990001", ("failed", "*", ""), 1) },
+    Rehearsal { other: ACCEPTED, ..rehearsal("magic-omit", "990002", ("unknown", "*", "unaccounted"), 1) },
     rehearsal("magic-reject-call", "990003", ("failed", "*", ""), 1),
     rehearsal("magic-throttle-once", "990004", ACCEPTED, 2),
     rehearsal("magic-throttle", "990005", THROTTLED, 2),
-    rehearsal(
-        "magic-drop",
-        "990006",
-        ("unknown", "provider_unavailable", "connection_reset"),
-        1,
-    ),
-    rehearsal(
-        "magic-hang",
-        "990007",
-        ("unknown", "provider_unavailable", "timeout"),
-        1,
-    ),
+    rehearsal("magic-drop", "990006", ("unknown", "provider_unavailable", "connection_reset"), 1),
+    rehearsal("magic-hang", "990007", ("unknown", "provider_unavailable", "timeout"), 1),
     rehearsal("magic-502", "990008", LOST, 1),
     rehearsal("magic-garbage", "990009", ("unknown", "provider_error", "*"), 1),
     rehearsal("magic-expire", "990010", ACCEPTED, 2),
@@ -72,10 +50,7 @@ const REHEARSALS: &[Rehearsal] = &[
 
 /// Where a provider's document leaves no room for a rehearsal, or gives it another meaning.
 fn of_provider(provider: &str, rehearsal: Rehearsal) -> Option<Rehearsal> {
-    let wider = Rehearsal {
-        other: rehearsal.magic,
-        ..rehearsal
-    };
+    let wider = Rehearsal { other: rehearsal.magic, ..rehearsal };
     match (provider, rehearsal.name) {
         // Whom the answer does not list as failed is served.
         ("tencent_tim", "magic-omit") => None,
@@ -84,19 +59,13 @@ fn of_provider(provider: &str, rehearsal: Rehearsal) -> Option<Rehearsal> {
         // A room is refused with its whole call.
         ("easemob_chatroom", "magic-refuse") => Some(wider),
         // A failure that names nobody may be anybody's.
-        ("easemob_relay", "magic-omit") => Some(self::rehearsal(
-            rehearsal.name,
-            rehearsal.number,
-            ("unknown", "provider_error", ""),
-            1,
-        )),
+        ("easemob_relay", "magic-omit") => {
+            Some(self::rehearsal(rehearsal.name, rehearsal.number, ("unknown", "provider_error", ""), 1))
+        }
         // The clock is wrong, and signing again does not mend it.
-        ("volcengine_rtc", "magic-expire") => Some(self::rehearsal(
-            rehearsal.name,
-            rehearsal.number,
-            ("failed", "authentication", ""),
-            1,
-        )),
+        ("volcengine_rtc", "magic-expire") => {
+            Some(self::rehearsal(rehearsal.name, rehearsal.number, ("failed", "authentication", ""), 1))
+        }
         _ => Some(rehearsal),
     }
 }
@@ -149,11 +118,7 @@ async fn rehearse_all(gateway: Arc<TestGateway>, channel: SandboxChannel) -> (us
     let mut count = 0;
     for rehearsal in REHEARSALS.iter().filter_map(|one| of_provider(provider, *one)) {
         count += 1;
-        let magic = if has_numbers(&channel) {
-            rehearsal.number
-        } else {
-            rehearsal.name
-        };
+        let magic = if has_numbers(&channel) { rehearsal.number } else { rehearsal.name };
         let what = format!("{provider}: {magic}");
         let answer = gateway.send(&batch(&channel, &[magic, other])).await;
         let Some(results) = answer.json()["results"].as_array().cloned() else {
@@ -187,12 +152,7 @@ async fn every_magic_recipient_does_what_it_says_and_the_channel_recovers() {
         count += of_channel;
         faults.extend(found);
     }
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     assert_eq!(count, REHEARSALS.len() * running.channels().len() - 2);
 }
 

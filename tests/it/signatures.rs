@@ -66,10 +66,8 @@ pub(crate) fn volc_authorization(arrival: &Arrival, key: &VolcKey<'_>) -> String
         names.push("x-security-token");
     }
     names.sort_unstable();
-    let headers: String = names
-        .iter()
-        .map(|name| format!("{name}:{}\n", arrival.header(name).unwrap_or_default()))
-        .collect();
+    let headers: String =
+        names.iter().map(|name| format!("{name}:{}\n", arrival.header(name).unwrap_or_default())).collect();
     let mut query: Vec<&str> = arrival.query.split('&').collect();
     query.sort_unstable();
     let signed = names.join(";");
@@ -83,15 +81,10 @@ pub(crate) fn volc_authorization(arrival: &Arrival, key: &VolcKey<'_>) -> String
     let time = arrival.header("x-date").unwrap_or_default();
     let day = time.get(..8).unwrap_or_default();
     let scope = format!("{day}/{}/rtc/request", key.region);
-    let to_sign = format!(
-        "HMAC-SHA256\n{time}\n{scope}\n{}",
-        sha256_hex(canonical.as_bytes())
-    );
+    let to_sign = format!("HMAC-SHA256\n{time}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
     let signing_key = [key.region, "rtc", "request"]
         .iter()
-        .fold(hmac(key.secret_key.as_bytes(), day), |outer, part| {
-            hmac(&outer, part)
-        });
+        .fold(hmac(key.secret_key.as_bytes(), day), |outer, part| hmac(&outer, part));
     format!(
         "HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed}, Signature={}",
         key.access_key,

@@ -69,12 +69,7 @@ impl<'b> Entries<'b> {
     /// None so far.
     #[must_use]
     pub fn new(allowance: &'b Allowance) -> Self {
-        Self {
-            list: RecipientList::default(),
-            faults: Vec::new(),
-            next_index: 0,
-            allowance,
-        }
+        Self { list: RecipientList::default(), faults: Vec::new(), next_index: 0, allowance }
     }
 
     /// Whether there was no entry at all, sound or not.
@@ -136,10 +131,7 @@ impl<'b> Entries<'b> {
         }
         let id = fields.id("id");
         let reference = fields.text("ref");
-        if reference
-            .as_ref()
-            .is_some_and(|text| text.chars().count() > MOST_REFERENCE_CHARACTERS)
-        {
+        if reference.as_ref().is_some_and(|text| text.chars().count() > MOST_REFERENCE_CHARACTERS) {
             let detail = format!("has more than {MOST_REFERENCE_CHARACTERS} characters");
             fields.fault_at("ref", FaultCode::TooLarge, detail);
         }

@@ -116,11 +116,7 @@ fn read_location(fields: &mut Fields<'_>) -> Option<Location> {
     let latitude = fields.number("latitude", -90.0..=90.0);
     let longitude = fields.number("longitude", -180.0..=180.0);
     let address = fields.text("address");
-    Some(Location {
-        latitude: latitude?,
-        longitude: longitude?,
-        address,
-    })
+    Some(Location { latitude: latitude?, longitude: longitude?, address })
 }
 
 fn read_command(fields: &mut Fields<'_>) -> Option<Message> {
@@ -168,9 +164,7 @@ pub fn read_push(fields: &mut Fields<'_>) -> Option<Push> {
         ext: fields.text_or_object("ext"),
         ios_sound,
         ios_badge,
-        android_sound: fields
-            .object("android", |android| Some(android.text("sound")))
-            .flatten(),
+        android_sound: fields.object("android", |android| Some(android.text("sound"))).flatten(),
     })
 }
 
@@ -196,11 +190,7 @@ fn read_required_url(fields: &mut Fields<'_>) -> Option<Arc<str>> {
 fn read_url(fields: &mut Fields<'_>, name: &str) -> Option<Arc<str>> {
     let url = fields.text(name)?;
     if !is_absolute_http_url(&url) {
-        fields.fault_at(
-            name,
-            FaultCode::OutOfRange,
-            "must be an absolute http or https URL",
-        );
+        fields.fault_at(name, FaultCode::OutOfRange, "must be an absolute http or https URL");
         return None;
     }
     Some(url)
@@ -219,7 +209,5 @@ fn is_absolute_http_url(url: &str) -> bool {
     let host = authority.rsplit('@').next().unwrap_or_default();
     !host.is_empty()
         && !host.starts_with(':')
-        && !url
-            .chars()
-            .any(|character| character.is_whitespace() || character.is_control())
+        && !url.chars().any(|character| character.is_whitespace() || character.is_control())
 }

@@ -32,34 +32,38 @@ pub struct Context<'a> {
     pub provider_of: &'a dyn Fn(&str) -> Option<&'static str>,
 }
 
-/// A request that could be read.
+/// A request as far as it could be read.
 #[derive(Debug)]
 pub struct Decoded {
-    /// What it asks for.
+    /// What it asks for: without the routes that could not be read.
     pub batch: Batch,
     /// Where its fields stood.
     pub origins: Origins,
+    /// What is wrong with it; the adapters may find more.
+    pub faults: Vec<Fault>,
+    /// The place in the request of each of the batch's routes.
+    pub route_indexes: Vec<usize>,
 }
 
-/// Why a request is refused before any plan.
+/// Why nothing of a request could be read.
 #[derive(Debug)]
 pub enum Refusal {
     /// It is no JSON: the parser's words.
     NotJson(String),
-    /// It breaks rules.
-    Faults(Vec<Fault>),
+    /// It is JSON of another shape.
+    Fault(Fault),
 }
 
 /// Reads a JSON request.
 ///
 /// # Errors
-/// [`Refusal`] with every fault.
+/// [`Refusal`] if there is nothing to judge; what is wrong in detail is in [`Decoded::faults`].
 pub fn decode(text: &str, context: &Context<'_>) -> Result<Decoded, Refusal> {
     let allowance = Allowance::new(context.most_recipients);
     match parse(text, &allowance, context.most_routes) {
-        Ok(source) => build(source, &allowance, context),
+        Ok(source) => Ok(build(source, &allowance, context)),
         Err(Unreadable::NotJson(detail)) => Err(Refusal::NotJson(detail)),
-        Err(Unreadable::Fault(fault)) => Err(Refusal::Faults(vec![fault])),
+        Err(Unreadable::Fault(fault)) => Err(Refusal::Fault(fault)),
     }
 }
 
@@ -67,7 +71,7 @@ pub fn decode(text: &str, context: &Context<'_>) -> Result<Decoded, Refusal> {
 /// skipped.
 ///
 /// # Errors
-/// [`Refusal`] with every fault; pointers of recipients count the recipients, not the lines.
+/// As [`decode`]; pointers of recipients count the recipients, not the lines.
 pub fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusal> {
     let allowance = Allowance::new(context.most_recipients);
     let mut lines = text.lines().enumerate();
@@ -75,7 +79,7 @@ pub fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusa
     let mut source = match parse(head, &allowance, context.most_routes) {
         Ok(source) => source,
         Err(Unreadable::NotJson(detail)) => return Err(Refusal::NotJson(format!("line 1: {detail}"))),
-        Err(Unreadable::Fault(fault)) => return Err(Refusal::Faults(vec![fault])),
+        Err(Unreadable::Fault(fault)) => return Err(Refusal::Fault(fault)),
     };
     let mut entries = Entries::new(&allowance);
     if source.to.is_some() || source.routes.is_some() {
@@ -94,10 +98,10 @@ pub fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusa
     }
     source.to = Some(Shape::Right(entries));
     source.routes = None;
-    build(source, &allowance, context)
+    Ok(build(source, &allowance, context))
 }
 
-fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -> Result<Decoded, Refusal> {
+fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -> Decoded {
     let mut fields = Fields::from_members(source.members, "", Numbers::Strict);
     for name in source.repeated {
         fields.fault_at(name, FaultCode::Conflict, "is given twice");
@@ -105,14 +109,9 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
     let mut reader = Reader::new(context, Common::read(&mut fields));
     let client_ref = fields.short_text("client_ref", 128);
     let options = fields
-        .object("options", |options| {
-            Options::read(options, context.now, context.max_age)
-        })
+        .object("options", |options| Options::read(options, context.now, context.max_age))
         .unwrap_or_default();
-    let mut origins = Origins {
-        top: reader.top.given.clone(),
-        routes: None,
-    };
+    let mut origins = Origins { top: reader.top.given.clone(), routes: None };
     let routes = match source.routes {
         None => vec![reader.short_form(&mut fields, source.to)],
         Some(routes) => {
@@ -125,19 +124,13 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
     reader.finish(&mut fields);
     if allowance.is_exceeded() {
         let detail = format!("more than {} recipients", context.most_recipients);
-        let pointer = if origins.routes.is_some() {
-            "/routes"
-        } else {
-            "/to"
-        };
+        let pointer = if origins.routes.is_some() { "/routes" } else { "/to" };
         fields.fault(Fault::new(pointer, FaultCode::TooLarge, detail));
     }
     let faults = fields.finish();
-    let route_count = routes.len();
-    let routes: Vec<_> = routes.into_iter().flatten().map(Arc::new).collect();
-    if !faults.is_empty() || routes.len() != route_count {
-        return Err(Refusal::Faults(faults));
-    }
+    let readable =
+        routes.into_iter().enumerate().filter_map(|(index, route)| Some((index, Arc::new(route?))));
+    let (route_indexes, routes) = readable.unzip();
     let latest = context.now.checked_add(context.max_age);
     let batch = Batch {
         id: context.id,
@@ -149,5 +142,5 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
         routes,
         resend_of: None,
     };
-    Ok(Decoded { batch, origins })
+    Decoded { batch, origins, faults, route_indexes }
 }

@@ -9,16 +9,12 @@ use crate::api::dto::request::Context;
 use crate::api::dto::source::{Routes, Shape};
 use crate::domain::fault::{Fault, FaultCode, pointer_token};
 use crate::domain::id::ChannelName;
-use crate::domain::json::JsonText;
 use crate::domain::message::MessageType;
 use crate::domain::recipients::RecipientList;
 use crate::domain::route::{Route, TargetType};
 
 /// Fields that belong to the short form only.
 const SHORT_FORM: [&str; 2] = ["channel", "target_type"];
-
-/// The option with which a request names no recipients: whomever the provider's answer lists.
-const SEND_TO_ALL: &str = "is_send_all";
 
 /// Refuses what belongs to the short form beside `routes`.
 pub fn refuse_short_form(fields: &mut Fields<'_>, has_to: bool) {
@@ -52,11 +48,7 @@ impl<'c> Reader<'c> {
     /// Starts with what the top gives.
     #[must_use]
     pub const fn new(context: &'c Context<'c>, top: Common) -> Self {
-        Self {
-            context,
-            top,
-            uses: Vec::new(),
-        }
+        Self { context, top, uses: Vec::new() }
     }
 
     /// Reads the only route of the short form; `None` = a fault was added.
@@ -95,6 +87,8 @@ impl<'c> Reader<'c> {
             let pointer = format!("/routes/{index}");
             let Shape::Right(source) = route else {
                 fields.fault(Fault::new(pointer, FaultCode::WrongType, "must be an object"));
+                given.push(Vec::new());
+                read.push(None);
                 continue;
             };
             let mut inner = Fields::from_members(source.members, pointer, Numbers::Strict);
@@ -152,8 +146,12 @@ impl<'c> Reader<'c> {
             .into_iter()
             .find(|(name, _)| Some(name.as_str()) == provider)
             .map(|(_, block)| block);
-        let is_for_all = provider_options.as_ref().is_some_and(is_send_to_all);
-        let to = read_to(fields, to, is_for_all);
+        let to = read_to(fields, to);
+        let is_plannable = provider.is_some() && common.message.is_some();
+        if !is_plannable && to.as_ref().is_some_and(RecipientList::is_empty) {
+            // Otherwise the adapter says so, which may know of recipients that no request names.
+            fields.fault_at("to", FaultCode::Required, "at least one recipient is needed");
+        }
         let target_types = TargetType::ALL.map(|target_type| (target_type.as_str(), target_type));
         let target_type = fields.choice("target_type", &target_types);
         Some(Route {
@@ -170,10 +168,7 @@ impl<'c> Reader<'c> {
 
     /// Judges what the top gives for all routes, once their providers are known.
     pub fn finish(self, fields: &mut Fields<'_>) {
-        let is_native = self
-            .top
-            .message
-            .is_some_and(|message| message.message_type() == MessageType::Native);
+        let is_native = self.top.message.is_some_and(|message| message.message_type() == MessageType::Native);
         let heirs = || self.uses.iter().filter(|user| user.inherits_message);
         let first = heirs().find_map(|user| user.provider);
         if is_native && heirs().any(|user| user.provider.is_some() && user.provider != first) {
@@ -194,35 +189,20 @@ impl<'c> Reader<'c> {
     }
 }
 
-fn read_to(
-    fields: &mut Fields<'_>,
-    to: Option<Shape<Entries<'_>>>,
-    is_for_all: bool,
-) -> Option<RecipientList> {
+/// Reads `to`; whether it may be empty is for the provider's adapter to say.
+fn read_to(fields: &mut Fields<'_>, to: Option<Shape<Entries<'_>>>) -> Option<RecipientList> {
     let entries = match to {
-        Some(Shape::Right(entries)) => Some(entries),
+        Some(Shape::Right(entries)) => entries,
         Some(Shape::Other) => {
             fields.fault_at("to", FaultCode::WrongType, "must be an array");
             return None;
         }
-        None => None,
+        None => return Some(RecipientList::default()),
     };
-    if entries.as_ref().is_none_or(Entries::is_empty) && !is_for_all {
-        let detail = "at least one recipient is needed";
-        fields.fault_at("to", FaultCode::Required, detail);
-        return None;
-    }
-    let (list, faults) = entries.map(Entries::into_parts).unwrap_or_default();
+    let (list, faults) = entries.into_parts();
     let is_sound = faults.is_empty();
     for fault in faults {
         fields.fault(fault.within("/to"));
     }
     is_sound.then_some(list)
-}
-
-fn is_send_to_all(block: &JsonText) -> bool {
-    Fields::parse(block.as_str(), "", Numbers::Strict)
-        .ok()
-        .and_then(|mut fields| fields.raw(SEND_TO_ALL))
-        .is_some_and(|raw| raw.get() == "true")
 }

@@ -50,10 +50,7 @@ macro_rules! visit_other_shapes {
     (map) => {
         visit_other_shapes!(scalars);
         fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map
-                .next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?
-                .is_some()
-            {}
+            while map.next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?.is_some() {}
             Ok(Shape::Other)
         }
     };
@@ -107,14 +104,9 @@ pub fn parse<'a, 'b>(
     allowance: &'b Allowance,
     most_routes: usize,
 ) -> Result<Source<'a, 'b>, Unreadable> {
-    let seed = SourceSeed {
-        allowance,
-        most_routes: Some(most_routes),
-    };
+    let seed = SourceSeed { allowance, most_routes: Some(most_routes) };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = seed
-        .deserialize(&mut deserializer)
-        .and_then(|source| deserializer.end().map(|()| source));
+    let parsed = seed.deserialize(&mut deserializer).and_then(|source| deserializer.end().map(|()| source));
     match parsed {
         Ok(Shape::Right(source)) => Ok(source),
         Ok(Shape::Other) => Err(Unreadable::Fault(no_object())),
@@ -172,12 +164,8 @@ impl<'de, 'b> Visitor<'de> for SourceSeed<'b> {
     visit_other_shapes!(seq);
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut source = Source {
-            members: Vec::with_capacity(8),
-            to: None,
-            routes: None,
-            repeated: Vec::new(),
-        };
+        let mut source =
+            Source { members: Vec::with_capacity(8), to: None, routes: None, repeated: Vec::new() };
         while let Some(Key(name)) = map.next_key::<Key<'de>>()? {
             match (&*name, self.most_routes) {
                 ("to", _) if source.to.is_none() => {
@@ -218,10 +206,7 @@ impl<'de, 'b> Visitor<'de> for RoutesSeed<'b> {
     visit_other_shapes!(map);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let seed = SourceSeed {
-            allowance: self.0,
-            most_routes: None,
-        };
+        let seed = SourceSeed { allowance: self.0, most_routes: None };
         let mut list = Vec::new();
         while list.len() < self.1 {
             match sequence.next_element_seed(seed)? {

@@ -18,20 +18,12 @@ pub fn push_row(out: &mut Vec<u8>, row: &Row<'_>) {
     push_next(out, row.route.channel.as_str());
     push_next(out, recipients.id(position));
     push_next(out, row.route.chatroom_id.as_deref().unwrap_or_default());
-    push_next(
-        out,
-        recipients
-            .reference(position)
-            .map(|text| &**text)
-            .unwrap_or_default(),
-    );
+    push_next(out, recipients.reference(position).map(|text| &**text).unwrap_or_default());
     push_next(out, result_status(row.outcome()));
     let (evidence, message_id, failure) = match row.outcome() {
-        Some(Outcome::Accepted(acceptance)) => (
-            acceptance.evidence.as_str(),
-            acceptance.message_id.as_deref(),
-            None,
-        ),
+        Some(Outcome::Accepted(acceptance)) => {
+            (acceptance.evidence.as_str(), acceptance.message_id.as_deref(), None)
+        }
         Some(Outcome::Failed(failure) | Outcome::Unknown(failure)) => {
             ("", failure.message_id.as_deref(), Some(&**failure))
         }
@@ -52,10 +44,7 @@ fn push_failure(out: &mut Vec<u8>, failure: Option<&Failure>) {
     };
     push_next(out, failure.kind.as_str());
     push_next(out, failure.source.as_str());
-    push_next(
-        out,
-        &failure.cause.map(|cause| cause.to_string()).unwrap_or_default(),
-    );
+    push_next(out, &failure.cause.map(|cause| cause.to_string()).unwrap_or_default());
     push_next(out, if failure.retryable { "true" } else { "false" });
     push_next(out, failure.provider_code.as_deref().unwrap_or_default());
     push_next(out, failure.provider_message.as_deref().unwrap_or_default());

@@ -17,16 +17,8 @@ const MOST_INLINE_RESULTS: usize = 1000;
 #[must_use]
 pub fn report(report: &Report, counts: &Counts) -> Vec<u8> {
     let is_inline = counts.total <= MOST_INLINE_RESULTS;
-    let id_bytes: usize = report
-        .routes
-        .iter()
-        .map(|route| route.recipients.text_bytes())
-        .sum();
-    let inline_bytes = if is_inline {
-        counts.total * LINE_BYTES + id_bytes
-    } else {
-        0
-    };
+    let id_bytes: usize = report.routes.iter().map(|route| route.recipients.text_bytes()).sum();
+    let inline_bytes = if is_inline { counts.total * LINE_BYTES + id_bytes } else { 0 };
     let mut out = Vec::with_capacity(1024 + inline_bytes);
     push_head(&mut out, report, counts);
     push_routes(&mut out, &report.routes);
@@ -125,9 +117,7 @@ fn push_routes(out: &mut Vec<u8>, routes: &[RouteReport]) {
             route.throttled.as_millis()
         );
         out.extend_from_slice(numbers.as_bytes());
-        push_list(out, route.provider_request_ids.iter(), |out, id| {
-            push_json_string(out, id)
-        });
+        push_list(out, route.provider_request_ids.iter(), |out, id| push_json_string(out, id));
         out.extend_from_slice(b",\"counts\":");
         push_counts(out, &route.counts());
         out.push(b'}');
@@ -152,10 +142,7 @@ pub fn push_warnings(out: &mut Vec<u8>, warnings: &[Warning]) {
 /// Writes an estimate: seconds, and which budget binds.
 pub fn push_eta(out: &mut Vec<u8>, eta: &Eta) {
     let seconds = eta.remaining.as_secs();
-    let numbers = format!(
-        "{{\"seconds\":{seconds}.{:03},\"bound_by\":",
-        eta.remaining.subsec_millis()
-    );
+    let numbers = format!("{{\"seconds\":{seconds}.{:03},\"bound_by\":", eta.remaining.subsec_millis());
     out.extend_from_slice(numbers.as_bytes());
     match &eta.bound_by {
         Some((channel, budget)) => {

@@ -43,14 +43,7 @@ impl ResultStream {
     #[must_use]
     pub fn new(report: Arc<Report>, format: StreamFormat, filter: StatusFilter, start: usize) -> Self {
         let total = report.routes.iter().map(|route| route.recipients.len()).sum();
-        Self {
-            report,
-            format,
-            filter,
-            total,
-            next_index: start,
-            is_started: false,
-        }
+        Self { report, format, filter, total, next_index: start, is_started: false }
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {

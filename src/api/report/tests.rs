@@ -27,11 +27,7 @@ fn accepted(message_id: Option<&str>) -> Outcome {
 }
 
 fn settled(positions: Positions, outcomes: Vec<Outcome>, attempts: u32) -> Settled {
-    Settled {
-        positions,
-        outcomes: Outcomes::from_each(outcomes),
-        attempts,
-    }
+    Settled { positions, outcomes: Outcomes::from_each(outcomes), attempts }
 }
 
 fn route(
@@ -84,34 +80,22 @@ fn mixed() -> Report {
     first.push_with_reference("=b\n", "user-2".into());
     first.push("a");
     first.push("d");
-    let refused = Failure::provider(FailureKind::InvalidRecipient)
-        .with_code("20003")
-        .with_hint("unknown id");
+    let refused = Failure::provider(FailureKind::InvalidRecipient).with_code("20003").with_hint("unknown id");
     let group = Settled {
         positions: Positions::Picked([0, 1, 3].into(), 0..3),
-        outcomes: Outcomes::from_each(vec![
-            accepted(None),
-            Outcome::failed(refused),
-            accepted(Some("m\"1")),
-        ]),
+        outcomes: Outcomes::from_each(vec![accepted(None), Outcome::failed(refused), accepted(Some("m\"1"))]),
         attempts: 1,
     };
     let repeat = Outcome::failed(Failure::gateway(FailureKind::DuplicateRecipient));
     let unsent = settled(Positions::Picked([2].into(), 0..1), vec![repeat], 0);
     let lost =
         Failure::transport(FailureKind::ProviderUnavailable, Cause::HttpStatus(502)).with_message_id("m2");
-    let groups = vec![settled(
-        Positions::Range(0..2),
-        vec![accepted(None), Outcome::unknown(lost)],
-        3,
-    )];
+    let groups = vec![settled(Positions::Range(0..2), vec![accepted(None), Outcome::unknown(lost)], 3)];
     let mut rooms = route("rooms", ["x", "y"].into_iter().collect(), groups, None);
     rooms.chatroom_id = Some("r1".into());
     rooms.is_sandbox = true;
-    let mut report = report_of(
-        vec![route("main", first, vec![group], Some(unsent)), rooms],
-        Some(at(1_700_000_001)),
-    );
+    let mut report =
+        report_of(vec![route("main", first, vec![group], Some(unsent)), rooms], Some(at(1_700_000_001)));
     report.warnings.push(Warning {
         code: WarningCode::FieldLeftOut,
         channel: ChannelName::parse("main"),
@@ -180,10 +164,7 @@ fn a_running_batch_has_pending_results_and_an_estimate() {
     let json = written(&report);
     assert_eq!(json["status"], "processing");
     assert_eq!(json.get("outcome"), None);
-    assert_eq!(
-        json["eta"],
-        json!({ "seconds": 2.05, "bound_by": { "channel": "main", "budget": "calls" } })
-    );
+    assert_eq!(json["eta"], json!({ "seconds": 2.05, "bound_by": { "channel": "main", "budget": "calls" } }));
     assert_eq!(
         json["results"][0],
         json!({ "index": 0, "channel": "main", "recipient": "a", "status": "pending" })
@@ -197,15 +178,8 @@ fn results_of_a_large_batch_are_only_linked() {
         let recipients: RecipientList = (0..count).map(|_| "a").collect();
         let positions = Positions::Range(0..count);
         let outcomes = Outcomes::same(accepted(None), recipients.len());
-        let groups = vec![Settled {
-            positions,
-            outcomes,
-            attempts: 1,
-        }];
-        written(&report_of(
-            vec![route("main", recipients, groups, None)],
-            Some(at(1_700_000_001)),
-        ))
+        let groups = vec![Settled { positions, outcomes, attempts: 1 }];
+        written(&report_of(vec![route("main", recipients, groups, None)], Some(at(1_700_000_001))))
     };
     let inline = large(1000);
     assert_eq!(inline["results"].as_array().map(Vec::len), Some(1000));
@@ -222,10 +196,7 @@ fn walks_from_any_index_over_all_routes() {
     for start in 0..8 {
         let found: Vec<_> = rows(&report, start).map(|row| row.index).collect();
         assert_eq!(found, (start..6).collect::<Vec<_>>(), "{start}");
-        let from_start: Vec<_> = rows(&report, 0)
-            .skip(start)
-            .map(|row| row.outcome().cloned())
-            .collect();
+        let from_start: Vec<_> = rows(&report, 0).skip(start).map(|row| row.outcome().cloned()).collect();
         let from_there: Vec<_> = rows(&report, start).map(|row| row.outcome().cloned()).collect();
         assert_eq!(from_start, from_there, "{start}");
     }
@@ -236,10 +207,7 @@ fn filters_by_status() {
     let report = mixed();
     let indices = |text: &str| {
         let filter = StatusFilter::parse(text).unwrap();
-        rows(&report, 0)
-            .filter(|row| filter.takes(row.outcome()))
-            .map(|row| row.index)
-            .collect::<Vec<_>>()
+        rows(&report, 0).filter(|row| filter.takes(row.outcome())).map(|row| row.index).collect::<Vec<_>>()
     };
     assert_eq!(indices("failed"), [1, 2]);
     assert_eq!(indices("unknown,accepted"), [0, 3, 4, 5]);
@@ -259,10 +227,7 @@ fn csv_keeps_columns_and_disarms_formulas() {
         lines[2],
         "1,main,\"'=b\n\",,user-2,failed,,,1,invalid_recipient,provider,,false,20003,,unknown id"
     );
-    assert_eq!(
-        lines[6],
-        "5,rooms,y,r1,,unknown,,m2,3,provider_unavailable,transport,http_502,false,,,"
-    );
+    assert_eq!(lines[6], "5,rooms,y,r1,,unknown,,m2,3,provider_unavailable,transport,http_502,false,,,");
     let columns = lines[0].split(',').count();
     assert!(lines[1..7].iter().all(|line| line.split(',').count() == columns));
 }
@@ -292,14 +257,8 @@ fn text_shows_what_went_wrong_and_no_control_characters() {
     let report = mixed();
     let text = text::report(&report, &report.counts());
     assert!(text.contains("completed, partial  (sandbox)"), "{text}");
-    assert!(
-        text.contains("1  main  =b\u{fffd}  failed  invalid_recipient  20003; unknown id"),
-        "{text}"
-    );
-    assert!(
-        text.contains("unknown  provider_unavailable (http_502)"),
-        "{text}"
-    );
+    assert!(text.contains("1  main  =b\u{fffd}  failed  invalid_recipient  20003; unknown id"), "{text}");
+    assert!(text.contains("unknown  provider_unavailable (http_502)"), "{text}");
     assert!(text.contains("/message/width"), "{text}");
 }
 

@@ -24,12 +24,9 @@ pub fn report(report: &Report, counts: &Counts) -> String {
         let _ = writeln!(text, "completed   {}", json::time(completed_at));
     }
     if let Some(eta) = &report.eta {
-        let bound_by = eta
-            .bound_by
-            .as_ref()
-            .map_or_else(String::new, |(channel, budget)| {
-                format!(", bound by the {} budget of {channel}", budget.as_str())
-            });
+        let bound_by = eta.bound_by.as_ref().map_or_else(String::new, |(channel, budget)| {
+            format!(", bound by the {} budget of {channel}", budget.as_str())
+        });
         let _ = writeln!(text, "eta         {:.1} s{bound_by}", eta.remaining.as_secs_f64());
     }
     push_routes(&mut text, report);
@@ -48,11 +45,7 @@ pub fn report(report: &Report, counts: &Counts) -> String {
 }
 
 fn headline(report: &Report, counts: &Counts) -> String {
-    let sandbox = if report.routes.iter().any(|route| route.is_sandbox) {
-        "  (sandbox)"
-    } else {
-        ""
-    };
+    let sandbox = if report.routes.iter().any(|route| route.is_sandbox) { "  (sandbox)" } else { "" };
     let status = status_name(report);
     match outcome_name(report, counts) {
         Some(outcome) => format!("{status}, {outcome}{sandbox}"),
@@ -90,19 +83,13 @@ fn push_not_accepted(text: &mut String, report: &Report, counts: &Counts) {
         return;
     }
     let wanted = StatusFilter::parse("failed,unknown").unwrap_or(StatusFilter::ALL);
-    for row in rows(report, 0)
-        .filter(|row| wanted.takes(row.outcome()))
-        .take(MOST_LISTED)
-    {
+    for row in rows(report, 0).filter(|row| wanted.takes(row.outcome())).take(MOST_LISTED) {
         let (Some(Outcome::Failed(failure)) | Some(Outcome::Unknown(failure))) = row.outcome() else {
             continue;
         };
         let words = [&failure.provider_code, &failure.provider_message, &failure.hint];
         let words: Vec<_> = words.into_iter().flatten().map(|word| printable(word)).collect();
-        let cause = failure
-            .cause
-            .map(|cause| format!(" ({cause})"))
-            .unwrap_or_default();
+        let cause = failure.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
         let _ = writeln!(
             text,
             "{:>7}  {}  {}  {}  {}{cause}  {}",
@@ -126,13 +113,5 @@ fn printable(text: &str) -> String {
         character.is_control()
             || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars()
-        .map(|character| {
-            if is_harmful(character) {
-                '\u{fffd}'
-            } else {
-                character
-            }
-        })
-        .collect()
+    text.chars().map(|character| if is_harmful(character) { '\u{fffd}' } else { character }).collect()
 }

@@ -28,21 +28,17 @@ impl<'a> Row<'a> {
 /// All results from `start` on, in order.
 pub fn rows(report: &Report, start: usize) -> impl Iterator<Item = Row<'_>> + '_ {
     let mut first = 0;
-    report
-        .routes
-        .iter()
-        .enumerate()
-        .flat_map(move |(route_index, route)| {
-            let base = first;
-            first += route.recipients.len();
-            let skipped = narrow(start.saturating_sub(base).min(route.recipients.len()));
-            route.lines_from(skipped).map(move |line| Row {
-                index: base + widen(line.position),
-                route_index,
-                route,
-                line,
-            })
+    report.routes.iter().enumerate().flat_map(move |(route_index, route)| {
+        let base = first;
+        first += route.recipients.len();
+        let skipped = narrow(start.saturating_sub(base).min(route.recipients.len()));
+        route.lines_from(skipped).map(move |line| Row {
+            index: base + widen(line.position),
+            route_index,
+            route,
+            line,
         })
+    })
 }
 
 /// Which results are wanted.

@@ -24,11 +24,7 @@ async fn a_report_can_be_read_again_as_json_or_text() {
     assert_eq!(json.header("batch-id"), Some(id.as_str()));
     let text = rig.get(&path, &[("accept", "text/plain")]).await;
     assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert!(
-        text.text.starts_with(&format!("{id}  completed, partial\n")),
-        "{}",
-        text.text
-    );
+    assert!(text.text.starts_with(&format!("{id}  completed, partial\n")), "{}", text.text);
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,14 +41,7 @@ async fn results_come_by_page() {
     assert_eq!(second.json()["next_page_token"], "");
     assert_eq!(indices(&rig.get(&path, &[]).await), [0, 1, 2, 3, 4]);
     let foreign = rig.get(&format!("{path}?page_token={token}"), &[]).await;
-    assert_eq!(
-        foreign.refusal(),
-        (
-            422,
-            "invalid_request".into(),
-            vec!["/page_token out_of_range".into()]
-        )
-    );
+    assert_eq!(foreign.refusal(), (422, "invalid_request".into(), vec!["/page_token out_of_range".into()]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,11 +53,7 @@ async fn results_stream_as_lines_and_as_csv() {
     let id = sent(&rig, &to).await;
     let path = format!("/v1/batches/{id}/results");
     let lines = rig.get(&path, &[("accept", "application/x-ndjson")]).await;
-    let parsed: Vec<Value> = lines
-        .text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let parsed: Vec<Value> = lines.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(parsed.len(), 3001);
     assert!(
         parsed
@@ -76,13 +61,8 @@ async fn results_stream_as_lines_and_as_csv() {
             .enumerate()
             .all(|(index, line)| line["index"] == index && line["recipient"] == to[index])
     );
-    let csv = rig
-        .get(&format!("{path}?status=failed"), &[("accept", "text/csv")])
-        .await;
-    assert_eq!(
-        csv.header("content-type"),
-        Some("text/csv; charset=utf-8; header=present")
-    );
+    let csv = rig.get(&format!("{path}?status=failed"), &[("accept", "text/csv")]).await;
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
     let rows: Vec<_> = csv.text.split("\r\n").collect();
     assert!(rows[0].starts_with("index,channel,recipient,"));
     assert!(rows[1].starts_with("3000,main,bad,,,failed,"));
@@ -136,19 +116,13 @@ async fn channels_show_what_they_can_do() {
     assert_eq!(all.json()["channels"].as_array().map(Vec::len), Some(2));
     let one = rig.get("/v1/channels/main", &[]).await.json();
     assert_eq!(one, all.json()["channels"][0]);
-    assert_eq!(
-        one["message_types"]["face"],
-        json!({ "carried": false, "reason": "send text" })
-    );
+    assert_eq!(one["message_types"]["face"], json!({ "carried": false, "reason": "send text" }));
     assert_eq!(one["message_types"]["text"], json!({ "carried": true }));
     assert_eq!(one["message_types"]["video"]["carried"], false);
     assert_eq!(one["limits"]["recipients_per_call"], 100);
     assert_eq!(one["budgets"]["calls"]["per_second"], 1000.0);
     assert_eq!(one["budgets"]["messages"], Value::Null);
-    assert_eq!(
-        (&one["in_flight"], &one["token"]),
-        (&json!(0), &json!("not_needed"))
-    );
+    assert_eq!((&one["in_flight"], &one["token"]), (&json!(0), &json!("not_needed")));
     assert_eq!(rig.get("/v1/channels/none", &[]).await.refusal().1, "not_found");
 }
 
@@ -156,12 +130,7 @@ async fn channels_show_what_they_can_do() {
 async fn what_is_not_there_is_a_problem() {
     let rig = Rig::new();
     let long = "x".repeat(129);
-    for (id, is_kept) in [
-        ("ok-1", true),
-        ("a b", false),
-        (long.as_str(), false),
-        ("", false),
-    ] {
+    for (id, is_kept) in [("ok-1", true), ("a b", false), (long.as_str(), false), ("", false)] {
         let answered = rig.get("/v1/nothing", &[("x-request-id", id)]).await;
         assert_eq!(answered.refusal().1, "not_found");
         let given = answered.header("x-request-id").unwrap();

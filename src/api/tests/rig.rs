@@ -75,17 +75,9 @@ impl Answered {
         let json = self.json();
         assert_eq!(json["status"], self.status);
         let faults = json["errors"].as_array().into_iter().flatten().map(|fault| {
-            format!(
-                "{} {}",
-                fault["pointer"].as_str().unwrap(),
-                fault["code"].as_str().unwrap()
-            )
+            format!("{} {}", fault["pointer"].as_str().unwrap(), fault["code"].as_str().unwrap())
         });
-        (
-            self.status,
-            json["code"].as_str().unwrap().to_owned(),
-            faults.collect(),
-        )
+        (self.status, json["code"].as_str().unwrap().to_owned(), faults.collect())
     }
 }
 
@@ -103,19 +95,14 @@ impl Rig {
                 routes_per_batch: 4,
                 batches_in_progress: 10,
             },
-            batches: Batches {
-                max_age: Duration::from_secs(3600),
-                default_wait: Duration::from_secs(10),
-            },
+            batches: Batches { max_age: Duration::from_secs(3600), default_wait: Duration::from_secs(10) },
         };
         change(&mut settings);
         let calls = Arc::new(AtomicUsize::new(0));
         let channels = [("main", "fake"), ("other", "fake-two")];
         let parts = channels.map(|(name, provider)| parts(name, provider, Arc::clone(&calls)));
-        let store = MemoryStore::new(crate::store::settings::Settings {
-            memory_batches: 100,
-            memory_bytes: 1 << 20,
-        });
+        let store =
+            MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let dispatcher = Dispatcher::new(
             parts.into(),
             delivery(),
@@ -124,11 +111,7 @@ impl Rig {
             Randomness::seeded(1),
         );
         let api = Arc::new(Api { dispatcher, settings });
-        Self {
-            router: router(Arc::clone(&api)),
-            api,
-            calls,
-        }
+        Self { router: router(Arc::clone(&api)), api, calls }
     }
 
     /// How many calls the providers saw.
@@ -146,13 +129,8 @@ impl Rig {
 
     /// POSTs JSON.
     pub(super) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
-        let all: Vec<_> = [("content-type", "application/json")]
-            .iter()
-            .chain(headers)
-            .copied()
-            .collect();
-        self.call(request("POST", path, &all, Body::from(body.to_owned())))
-            .await
+        let all: Vec<_> = [("content-type", "application/json")].iter().chain(headers).copied().collect();
+        self.call(request("POST", path, &all, Body::from(body.to_owned()))).await
     }
 
     /// Sends a text to these recipients of the channel `main`.
@@ -226,12 +204,7 @@ fn parts(name: &str, provider: &'static str, calls: Arc<AtomicUsize>) -> Channel
     let adapter = Box::new(FakeAdapter { profile });
     ChannelParts {
         name: ChannelName::parse(name).unwrap(),
-        channel: Channel {
-            provider,
-            settings,
-            adapter,
-            auth,
-        },
+        channel: Channel { provider, settings, adapter, auth },
         http,
         is_sandbox: false,
     }
@@ -249,11 +222,7 @@ impl Adapter for FakeAdapter {
     fn prepare(&self, route: &Arc<Route>) -> Result<Box<dyn Prepared>, Vec<Fault>> {
         self.profile.check(route)?;
         if route.ext.is_some() {
-            return Err(vec![Fault::new(
-                "/ext",
-                FaultCode::Unsupported,
-                "no field for it",
-            )]);
+            return Err(vec![Fault::new("/ext", FaultCode::Unsupported, "no field for it")]);
         }
         let hint = Warning {
             code: WarningCode::FieldLeftOut,
@@ -262,9 +231,7 @@ impl Adapter for FakeAdapter {
             detail: "no field for the width".into(),
         };
         let has_hint = matches!(&*route.message, Message::Image(image) if image.width.is_some());
-        Ok(Box::new(FakePrepared {
-            warnings: has_hint.then_some(hint).into_iter().collect(),
-        }))
+        Ok(Box::new(FakePrepared { warnings: has_hint.then_some(hint).into_iter().collect() }))
     }
 }
 
@@ -278,18 +245,11 @@ impl Prepared for FakePrepared {
     }
 
     fn chunking(&self) -> Chunking {
-        Chunking {
-            recipients_per_call: 100,
-            cost: MessageCost::PerRecipient,
-        }
+        Chunking { recipients_per_call: 100, cost: MessageCost::PerRecipient }
     }
 
     fn check_recipient(&self, id: &str) -> Result<(), Failure> {
-        if id.starts_with('!') {
-            Err(Failure::gateway(FailureKind::InvalidRecipient))
-        } else {
-            Ok(())
-        }
+        if id.starts_with('!') { Err(Failure::gateway(FailureKind::InvalidRecipient)) } else { Ok(()) }
     }
 
     fn encode(&self, call: &Call<'_>) -> WireRequest {
@@ -307,15 +267,9 @@ impl Prepared for FakePrepared {
         let mut outcomes = OutcomesBuilder::new(accepted, call.recipients.len());
         for (offset, id) in call.recipients.iter().enumerate() {
             if id.starts_with("bad") {
-                outcomes.set(
-                    offset,
-                    Outcome::failed(Failure::provider(FailureKind::InvalidRecipient)),
-                );
+                outcomes.set(offset, Outcome::failed(Failure::provider(FailureKind::InvalidRecipient)));
             } else if id.starts_with("lost") {
-                outcomes.set(
-                    offset,
-                    Outcome::unknown(Failure::provider(FailureKind::ProviderError)),
-                );
+                outcomes.set(offset, Outcome::unknown(Failure::provider(FailureKind::ProviderError)));
             }
         }
         Ok(Verdict::Answered(outcomes.build()).into())

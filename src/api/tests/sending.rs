@@ -66,16 +66,10 @@ async fn a_batch_that_takes_longer_than_the_wait_is_202_and_goes_on() {
         Some("processing; total=1; accepted=0; failed=0; unknown=0; pending=1")
     );
     let looked = rig.get(&location, &[]).await;
-    assert_eq!(
-        (looked.status, &looked.json()["status"]),
-        (200, &json!("processing"))
-    );
+    assert_eq!((looked.status, &looked.json()["status"]), (200, &json!("processing")));
     tokio::time::sleep(Duration::from_secs(40)).await;
     let waited = rig.get(&location, &[("prefer", "wait=25")]).await;
-    assert_eq!(
-        (waited.status, &waited.json()["status"]),
-        (200, &json!("completed"))
-    );
+    assert_eq!((waited.status, &waited.json()["status"]), (200, &json!("completed")));
     assert_eq!(waited.header("preference-applied"), Some("wait=25"));
     assert_eq!(waited.json()["outcome"], "all_accepted");
 }
@@ -107,19 +101,25 @@ async fn refusals_of_adapters_point_into_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn faults_of_the_request_and_of_the_adapter_come_in_one_answer() {
+    let rig = Rig::new();
+    let body =
+        json!({ "channel": "main", "to": ["a"], "message": { "type": "face", "index": 1 }, "mesage": 1 });
+    let answered = rig.post("/v1/batches", &[], &body.to_string()).await;
+    assert_eq!(answered.refusal().2, ["/mesage unknown_field", "/message/type unsupported"]);
+    let body = json!({ "channel": "main", "to": [], "message": { "type": "text", "text": "x" } });
+    let answered = rig.post("/v1/batches", &[], &body.to_string()).await;
+    assert_eq!(answered.refusal().2, ["/to required"]);
+    assert_eq!(rig.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refuses_bad_recipients_only_when_asked_to() {
     let rig = Rig::new();
     let body = json!({ "channel": "main", "to": ["a", "!b"], "message": { "type": "text", "text": "" },
                        "options": { "on_invalid": "reject" } });
     let answered = rig.post("/v1/batches", &[], &body.to_string()).await;
-    assert_eq!(
-        answered.refusal(),
-        (
-            422,
-            "invalid_request".into(),
-            vec!["/to/1 invalid_recipient".into()]
-        )
-    );
+    assert_eq!(answered.refusal(), (422, "invalid_request".into(), vec!["/to/1 invalid_recipient".into()]));
     assert_eq!(rig.calls(), 0);
 }
 
@@ -130,23 +130,14 @@ async fn refuses_what_needs_a_durable_batch() {
     let answered = rig.post("/v1/batches", &headers, r#"{"channel":"nobody"}"#).await;
     let (status, _, faults) = answered.refusal();
     assert_eq!(status, 422);
-    let expected = [
-        " not_allowed",
-        " not_allowed",
-        "/message required",
-        "/channel unknown_channel",
-        "/to required",
-    ];
+    let expected =
+        [" not_allowed", " not_allowed", "/message required", "/channel unknown_channel", "/to required"];
     let mut sorted = faults.clone();
     sorted.sort();
     let mut wanted = expected.map(str::to_owned);
     wanted.sort();
     assert_eq!(sorted, wanted);
-    assert!(
-        answered
-            .text
-            .contains("this version keeps batches in memory only")
-    );
+    assert!(answered.text.contains("this version keeps batches in memory only"));
     assert_eq!(rig.send(&headers, &["a"]).await.status, 422);
     assert_eq!(rig.calls(), 0);
 }
@@ -155,10 +146,7 @@ async fn refuses_what_needs_a_durable_batch() {
 async fn refuses_bodies_that_are_not_json() {
     let rig = Rig::new();
     let code = |answered: Answered| answered.refusal().1;
-    assert_eq!(
-        code(rig.post("/v1/batches", &[], "{\"to\":").await),
-        "invalid_json"
-    );
+    assert_eq!(code(rig.post("/v1/batches", &[], "{\"to\":").await), "invalid_json");
     let raw = |headers: &[(&str, &str)], body: Body| request("POST", "/v1/batches", headers, body);
     let json_type = ("content-type", "Application/JSON; charset=utf-8");
     let not_text = raw(&[json_type], Body::from(vec![0xff, 0xfe]));
@@ -182,12 +170,7 @@ async fn a_body_over_the_limit_is_413_announced_or_not() {
     let long = " ".repeat(101);
     assert_eq!(rig.post("/v1/batches", &[], &long).await.refusal().1, "too_large");
     let headers = [("content-type", "application/json"), ("content-length", "101")];
-    let announced = request(
-        "POST",
-        "/v1/batches",
-        &headers,
-        Body::from_stream(Pieces::Untouched),
-    );
+    let announced = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Untouched));
     assert_eq!(rig.call(announced).await.refusal().1, "too_large");
     let pieces = Body::from_stream(Pieces::Blanks(101));
     let chunked = request("POST", "/v1/batches", &headers[..1], pieces);
@@ -202,12 +185,7 @@ async fn bodies_beyond_the_room_for_them_are_503() {
     assert_eq!(answered.header("retry-after"), Some("1"));
     assert_eq!(answered.refusal().1, "overloaded");
     let pieces = Body::from_stream(Pieces::Blanks(51));
-    let chunked = request(
-        "POST",
-        "/v1/batches",
-        &[("content-type", "application/json")],
-        pieces,
-    );
+    let chunked = request("POST", "/v1/batches", &[("content-type", "application/json")], pieces);
     assert_eq!(rig.call(chunked).await.refusal().1, "overloaded");
 }
 
@@ -223,18 +201,14 @@ async fn sends_a_stream_of_recipients() {
     let rig = Rig::new();
     let body = "{\"channel\":\"main\",\"message\":{\"type\":\"text\",\"text\":\"hi\"}}\n\"a\"\n{\"id\":\"b\",\"ref\":\"r\"}\n";
     let headers = [("content-type", "application/x-ndjson")];
-    let answered = rig
-        .call(request("POST", "/v1/batches", &headers, Body::from(body)))
-        .await;
+    let answered = rig.call(request("POST", "/v1/batches", &headers, Body::from(body))).await;
     assert_eq!(answered.status, 200);
     assert_eq!(answered.json()["results"][1]["ref"], "r");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_large_body_is_read_beside_the_connections() {
-    let ids: Vec<_> = (0..20_000)
-        .map(|number| format!("recipient-{number:06}"))
-        .collect();
+    let ids: Vec<_> = (0..20_000).map(|number| format!("recipient-{number:06}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let answered = Rig::new().send(&[], &ids).await;
     assert_eq!(answered.status, 200);
@@ -259,12 +233,7 @@ async fn refuses_new_batches_when_full_or_draining() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_before_the_hand_over_is_500() {
     let headers = [("content-type", "application/json")];
-    let planted = request(
-        "POST",
-        "/v1/batches",
-        &headers,
-        Body::from_stream(Pieces::Untouched),
-    );
+    let planted = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Untouched));
     assert_eq!(Rig::new().call(planted).await.refusal().1, "internal");
 }
 
@@ -282,17 +251,11 @@ async fn after_the_hand_over_no_fault_of_ours_is_an_error() {
             }),
         )
         .layer(from_fn_with_state(state, identify));
-    let response = router
-        .oneshot(request("GET", "/", &[], Body::empty()))
-        .await
-        .unwrap();
+    let response = router.oneshot(request("GET", "/", &[], Body::empty())).await.unwrap();
     let answered = Answered::read(response).await;
     assert_eq!(answered.status, 202);
     assert_eq!(answered.json()["id"], id.to_string());
-    assert_eq!(
-        answered.header("location"),
-        Some(format!("/v1/batches/{id}").as_str())
-    );
+    assert_eq!(answered.header("location"), Some(format!("/v1/batches/{id}").as_str()));
 }
 
 /// A body that comes in pieces and does not announce its length.

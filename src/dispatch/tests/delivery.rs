@@ -14,13 +14,7 @@ fn refused_connection() -> TransportError {
 
 #[tokio::test(start_paused = true)]
 async fn cuts_in_order_and_reports_everybody_at_their_own_place() {
-    let rig = Rig::new(
-        Setup {
-            max_in_flight: 1,
-            ..Setup::default()
-        },
-        at_once(|_, _| body("ok")),
-    );
+    let rig = Rig::new(Setup { max_in_flight: 1, ..Setup::default() }, at_once(|_, _| body("ok")));
     let report = rig.send(rig.batch(&["a", "b", "!x", "a", "", "c"])).await;
     assert_eq!(rig.sent(), ["a,b", "c"]);
     let expected = [
@@ -33,10 +27,7 @@ async fn cuts_in_order_and_reports_everybody_at_their_own_place() {
     ];
     assert_eq!(words(&report), expected);
     let counts = report.counts();
-    assert_eq!(
-        (counts.total, counts.accepted, counts.failed, counts.pending),
-        (6, 3, 3, 0)
-    );
+    assert_eq!((counts.total, counts.accepted, counts.failed, counts.pending), (6, 3, 3, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,14 +56,7 @@ async fn never_has_more_calls_out_than_allowed() {
         });
         answer
     });
-    let rig = Rig::new(
-        Setup {
-            recipients_per_call: 1,
-            max_in_flight: 3,
-            ..Setup::default()
-        },
-        script,
-    );
+    let rig = Rig::new(Setup { recipients_per_call: 1, max_in_flight: 3, ..Setup::default() }, script);
     let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let report = rig.send(rig.batch(&ids)).await;
@@ -81,13 +65,7 @@ async fn never_has_more_calls_out_than_allowed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_never_written_goes_again_and_is_counted() {
-    let script = at_once(|number, _| {
-        if number < 2 {
-            Err(refused_connection())
-        } else {
-            body("ok")
-        }
-    });
+    let script = at_once(|number, _| if number < 2 { Err(refused_connection()) } else { body("ok") });
     let rig = Rig::new(Setup::default(), script);
     let report = rig.send(rig.batch(&["a"])).await;
     assert_eq!(words(&report), ["accepted:3"]);
@@ -111,18 +89,9 @@ async fn a_lost_answer_is_unknown_and_goes_again_only_if_the_caller_says_so() {
         });
         let rig = Rig::new(Setup::default(), script);
         let report = rig.send(rig.batch(&["a"])).await;
-        assert_eq!(
-            (words(&report), rig.sent().len()),
-            (vec![format!("unknown:{code}:1")], 1)
-        );
+        assert_eq!((words(&report), rig.sent().len()), (vec![format!("unknown:{code}:1")], 1));
     }
-    let script = at_once(|number, _| {
-        if number == 0 {
-            Err(TransportError::Timeout)
-        } else {
-            body("ok")
-        }
-    });
+    let script = at_once(|number, _| if number == 0 { Err(TransportError::Timeout) } else { body("ok") });
     let rig = Rig::new(Setup::default(), script);
     let mut batch = rig.batch(&["a"]);
     batch.retry_unknown = RetryUnknown::Allowed;
@@ -131,34 +100,17 @@ async fn a_lost_answer_is_unknown_and_goes_again_only_if_the_caller_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_credential_spares_the_calls_that_have_not_started() {
-    let setup = Setup {
-        recipients_per_call: 1,
-        max_in_flight: 1,
-        ..Setup::default()
-    };
+    let setup = Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() };
     let rig = Rig::new(setup, at_once(|_, _| body("forbidden")));
     let report = rig.send(rig.batch(&["a", "b", "c"])).await;
-    assert_eq!(
-        words(&report),
-        [
-            "failed:permission:1",
-            "failed:permission:0",
-            "failed:permission:0"
-        ]
-    );
+    assert_eq!(words(&report), ["failed:permission:1", "failed:permission:0", "failed:permission:0"]);
     assert_eq!(rig.sent(), ["a"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_throttled_call_waits_and_is_not_lost() {
     let script = at_once(|number, _| body(if number == 0 { "throttled" } else { "ok" }));
-    let rig = Rig::new(
-        Setup {
-            calls_per_second: Some(100.0),
-            ..Setup::default()
-        },
-        script,
-    );
+    let rig = Rig::new(Setup { calls_per_second: Some(100.0), ..Setup::default() }, script);
     let before = tokio::time::Instant::now();
     assert_eq!(words(&rig.send(rig.batch(&["a"])).await), ["accepted:2"]);
     assert!(before.elapsed() >= Duration::from_secs(1));
@@ -166,11 +118,7 @@ async fn a_throttled_call_waits_and_is_not_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn budgets_make_work_wait_and_say_so() {
-    let setup = Setup {
-        recipients_per_call: 1,
-        calls_per_second: Some(10.0),
-        ..Setup::default()
-    };
+    let setup = Setup { recipients_per_call: 1, calls_per_second: Some(10.0), ..Setup::default() };
     let rig = Rig::new(setup, at_once(|_, _| body("ok")));
     let ids: Vec<String> = (0..50).map(|number| number.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -190,36 +138,20 @@ async fn no_attempt_starts_after_the_batchs_time() {
     assert_eq!(words(&rig.send(batch).await), ["failed:expired:0"]);
     assert_eq!(rig.sent(), [""; 0]);
 
-    let setup = Setup {
-        recipients_per_call: 1,
-        calls_per_second: Some(1.0),
-        ..Setup::default()
-    };
+    let setup = Setup { recipients_per_call: 1, calls_per_second: Some(1.0), ..Setup::default() };
     let rig = Rig::new(setup, at_once(|_, _| body("ok")));
     let mut batch = rig.batch(&["a", "b", "c", "d"]);
     batch.expires_at = batch.created_at + Duration::from_millis(1500);
     let report = rig.send(batch).await;
-    assert_eq!(
-        words(&report),
-        ["accepted:1", "accepted:1", "failed:expired:0", "failed:expired:0"]
-    );
+    assert_eq!(words(&report), ["accepted:1", "accepted:1", "failed:expired:0", "failed:expired:0"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn our_own_fault_settles_its_own_call_only() {
     for word in ["panic", "short"] {
         let script = at_once(move |_, ids| body(if ids == "a" { word } else { "ok" }));
-        let rig = Rig::new(
-            Setup {
-                recipients_per_call: 1,
-                ..Setup::default()
-            },
-            script,
-        );
-        assert_eq!(
-            words(&rig.send(rig.batch(&["a", "b"])).await),
-            ["unknown:internal:1", "accepted:1"]
-        );
+        let rig = Rig::new(Setup { recipients_per_call: 1, ..Setup::default() }, script);
+        assert_eq!(words(&rig.send(rig.batch(&["a", "b"])).await), ["unknown:internal:1", "accepted:1"]);
     }
 }
 
@@ -232,23 +164,12 @@ async fn a_small_batch_is_not_stuck_behind_a_large_one() {
         });
         answer
     });
-    let rig = Rig::new(
-        Setup {
-            recipients_per_call: 1,
-            max_in_flight: 1,
-            ..Setup::default()
-        },
-        script,
-    );
+    let rig = Rig::new(Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }, script);
     let ids: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let large = rig
-        .dispatcher
-        .start(rig.dispatcher.plan(rig.batch(&ids)).ok().unwrap());
+    let large = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&ids)).ok().unwrap());
     assert!(!large.finished(Duration::from_millis(250)).await);
-    let small = rig
-        .dispatcher
-        .start(rig.dispatcher.plan(rig.batch(&["z"])).ok().unwrap());
+    let small = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&["z"])).ok().unwrap());
     assert!(small.finished(Duration::from_millis(350)).await);
     assert!(!large.finished(Duration::ZERO).await);
 }
@@ -258,18 +179,8 @@ async fn send_to_all_reports_whom_the_answer_names() {
     let rig = Rig::new(Setup::default(), at_once(|_, _| body("listed")));
     let report = rig.send(rig.batch(&[])).await;
     assert_eq!(words(&report), ["accepted:1", "accepted:1"]);
-    let ids: Vec<_> = report
-        .routes
-        .first()
-        .unwrap()
-        .recipients
-        .iter()
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(
-        (ids, rig.sent()),
-        (vec!["x".to_owned(), "y".to_owned()], vec![String::new()])
-    );
+    let ids: Vec<_> = report.routes.first().unwrap().recipients.iter().map(str::to_owned).collect();
+    assert_eq!((ids, rig.sent()), (vec!["x".to_owned(), "y".to_owned()], vec![String::new()]));
 
     let rig = Rig::new(Setup::default(), at_once(|_, _| Err(TransportError::Timeout)));
     let report = rig.send(rig.batch(&[])).await;
@@ -286,17 +197,8 @@ async fn draining_lets_calls_finish_and_starts_no_more() {
         });
         answer
     });
-    let rig = Rig::new(
-        Setup {
-            recipients_per_call: 1,
-            max_in_flight: 1,
-            ..Setup::default()
-        },
-        script,
-    );
-    let running = rig
-        .dispatcher
-        .start(rig.dispatcher.plan(rig.batch(&["a", "b"])).ok().unwrap());
+    let rig = Rig::new(Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }, script);
+    let running = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&["a", "b"])).ok().unwrap());
     assert!(!running.finished(Duration::from_secs(1)).await);
     assert!(rig.dispatcher.drain(Duration::from_secs(30)).await);
     assert!(rig.dispatcher.is_draining());
@@ -313,14 +215,7 @@ async fn a_finished_batch_is_found_and_a_running_one_is_shown_live() {
         });
         answer
     });
-    let rig = Rig::new(
-        Setup {
-            recipients_per_call: 1,
-            max_in_flight: 1,
-            ..Setup::default()
-        },
-        script,
-    );
+    let rig = Rig::new(Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }, script);
     let batch = rig.batch(&["a", "b", "c"]);
     let id = batch.id;
     let running = rig.dispatcher.start(rig.dispatcher.plan(batch).ok().unwrap());

@@ -91,34 +91,15 @@ impl Rig {
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
         };
-        let adapter = Box::new(FakeAdapter {
-            profile: profile(settings.recipients_per_call),
-        });
-        let channel = Channel {
-            provider: "fake",
-            settings,
-            adapter,
-            auth: setup.auth,
-        };
+        let adapter = Box::new(FakeAdapter { profile: profile(settings.recipients_per_call) });
+        let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
         let name = ChannelName::parse("fake").unwrap();
-        let parts = ChannelParts {
-            name,
-            channel,
-            http,
-            is_sandbox: false,
-        };
-        let store = MemoryStore::new(crate::store::settings::Settings {
-            memory_batches: 100,
-            memory_bytes: 1 << 20,
-        });
+        let parts = ChannelParts { name, channel, http, is_sandbox: false };
+        let store =
+            MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        let dispatcher = Dispatcher::new(
-            vec![parts],
-            delivery(),
-            Arc::new(store),
-            clock,
-            Randomness::seeded(1),
-        );
+        let dispatcher =
+            Dispatcher::new(vec![parts], delivery(), Arc::new(store), clock, Randomness::seeded(1));
         Self { dispatcher, sent }
     }
 
@@ -191,10 +172,7 @@ fn http(sent: Arc<Mutex<Vec<String>>>, script: Script) -> HttpService {
     BoxCloneSyncService::new(tower::service_fn(move |request: WireRequest| {
         let number = {
             let mut sent = sent.lock().unwrap();
-            let token = request
-                .headers
-                .get("token")
-                .map(|value| value.to_str().unwrap().to_owned());
+            let token = request.headers.get("token").map(|value| value.to_str().unwrap().to_owned());
             let text = String::from_utf8(request.body.to_vec()).unwrap();
             sent.push(token.map_or(text.clone(), |token| format!("{token}:{text}")));
             sent.len() - 1
@@ -229,10 +207,7 @@ impl Adapter for FakeAdapter {
     fn prepare(&self, route: &Arc<Route>) -> Result<Box<dyn Prepared>, Vec<Fault>> {
         self.profile.check(route)?;
         let is_everyone = route.to.is_empty();
-        Ok(Box::new(FakePrepared {
-            per_call: self.profile.recipients_per_call.get(),
-            is_everyone,
-        }))
+        Ok(Box::new(FakePrepared { per_call: self.profile.recipients_per_call.get(), is_everyone }))
     }
 }
 
@@ -247,26 +222,15 @@ impl Prepared for FakePrepared {
     }
 
     fn audience(&self) -> Audience {
-        if self.is_everyone {
-            Audience::Everyone
-        } else {
-            Audience::To
-        }
+        if self.is_everyone { Audience::Everyone } else { Audience::To }
     }
 
     fn chunking(&self) -> Chunking {
-        Chunking {
-            recipients_per_call: self.per_call,
-            cost: MessageCost::PerRecipient,
-        }
+        Chunking { recipients_per_call: self.per_call, cost: MessageCost::PerRecipient }
     }
 
     fn check_recipient(&self, id: &str) -> Result<(), Failure> {
-        if id.starts_with('!') {
-            Err(Failure::gateway(FailureKind::InvalidRecipient))
-        } else {
-            Ok(())
-        }
+        if id.starts_with('!') { Err(Failure::gateway(FailureKind::InvalidRecipient)) } else { Ok(()) }
     }
 
     fn encode(&self, call: &Call<'_>) -> WireRequest {
@@ -276,11 +240,8 @@ impl Prepared for FakePrepared {
 
     fn decode(&self, call: &Call<'_>, response: &WireResponse) -> Result<Answer, DecodeError> {
         let count = call.recipients.len();
-        let refused = |kind, repeat| Verdict::Refused {
-            failure: Failure::provider(kind),
-            repeat,
-            retry_after: None,
-        };
+        let refused =
+            |kind, repeat| Verdict::Refused { failure: Failure::provider(kind), repeat, retry_after: None };
         let verdict = match &*response.body {
             b"ok" => Verdict::Answered(Outcomes::same(accepted(), count)),
             b"listed" => Verdict::Listed(vec![("x".into(), accepted()), ("y".into(), accepted())]),
@@ -297,11 +258,7 @@ impl Prepared for FakePrepared {
 
 fn accepted() -> Outcome {
     let evidence = Evidence::Explicit;
-    Outcome::Accepted(Acceptance {
-        evidence,
-        message_id: None,
-        provider_fields: None,
-    })
+    Outcome::Accepted(Acceptance { evidence, message_id: None, provider_fields: None })
 }
 
 struct Unsigned;
@@ -333,20 +290,11 @@ impl TokenGrant for Grant {
             return Err(AuthError::Refused { failure });
         }
         let refresh_at = Some(now + self.lifetime.mul_f64(0.9));
-        Ok(Token {
-            value: Secret::new(text),
-            issued_at: now,
-            lifetime: Some(self.lifetime),
-            refresh_at,
-        })
+        Ok(Token { value: Secret::new(text), issued_at: now, lifetime: Some(self.lifetime), refresh_at })
     }
 
     fn attach(&self, _: &Attempt<'_>, token: &Token, request: &mut WireRequest) -> Result<(), AuthError> {
         let is_set = request.set_secret_header("token".parse().unwrap(), token.value.expose());
-        if is_set {
-            Ok(())
-        } else {
-            Err(AuthError::Unusable("token"))
-        }
+        if is_set { Ok(()) } else { Err(AuthError::Unusable("token")) }
     }
 }

@@ -9,17 +9,8 @@ use crate::dispatch::tests::rig::{Grant, Rig, Script, Setup, at_once, body, word
 use crate::transport::TransportError;
 
 fn rig(lifetime: u64, script: Script) -> Rig {
-    let auth = Auth::Token(Box::new(Grant {
-        lifetime: Duration::from_secs(lifetime),
-    }));
-    Rig::new(
-        Setup {
-            max_in_flight: 2000,
-            auth,
-            ..Setup::default()
-        },
-        script,
-    )
+    let auth = Auth::Token(Box::new(Grant { lifetime: Duration::from_secs(lifetime) }));
+    Rig::new(Setup { max_in_flight: 2000, auth, ..Setup::default() }, script)
 }
 
 fn grants(rig: &Rig) -> usize {
@@ -28,15 +19,10 @@ fn grants(rig: &Rig) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_sends_without_a_token_fetch_one() {
-    let rig = rig(
-        3600,
-        at_once(|_, sent| body(if sent == "grant" { "t1" } else { "ok" })),
-    );
+    let rig = rig(3600, at_once(|_, sent| body(if sent == "grant" { "t1" } else { "ok" })));
     let mut running = JoinSet::new();
     for _ in 0..1000 {
-        let batch = rig
-            .dispatcher
-            .start(rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap());
+        let batch = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap());
         running.spawn(async move { batch.finished(Duration::from_secs(60)).await });
     }
     assert!(running.join_all().await.into_iter().all(|is_over| is_over));
@@ -63,27 +49,15 @@ async fn an_expired_token_costs_one_fetch_and_one_repeat() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_refused_twice_fails_the_route() {
-    let rig = rig(
-        3600,
-        at_once(|_, sent| body(if sent == "grant" { "t" } else { "expired" })),
-    );
-    assert_eq!(
-        words(&rig.send(rig.batch(&["a"])).await),
-        ["failed:authentication:2"]
-    );
+    let rig = rig(3600, at_once(|_, sent| body(if sent == "grant" { "t" } else { "expired" })));
+    assert_eq!(words(&rig.send(rig.batch(&["a"])).await), ["failed:authentication:2"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_request_sends_nothing_and_is_not_repeated_at_once() {
     let rig = rig(3600, at_once(|_, _| body("denied")));
-    assert_eq!(
-        words(&rig.send(rig.batch(&["a", "b", "c"])).await),
-        ["failed:authentication:0"; 3]
-    );
-    assert_eq!(
-        words(&rig.send(rig.batch(&["d"])).await),
-        ["failed:authentication:0"]
-    );
+    assert_eq!(words(&rig.send(rig.batch(&["a", "b", "c"])).await), ["failed:authentication:0"; 3]);
+    assert_eq!(words(&rig.send(rig.batch(&["d"])).await), ["failed:authentication:0"]);
     assert_eq!(rig.sent(), ["grant"]);
     tokio::time::advance(Duration::from_secs(11)).await;
     rig.send(rig.batch(&["e"])).await;
@@ -110,8 +84,5 @@ async fn a_token_is_renewed_ahead_and_used_to_its_end_when_that_fails() {
     assert_eq!(words(&rig.send(rig.batch(&["c"])).await), ["accepted:1"]);
     assert_eq!(rig.sent().last().map(String::as_str), Some("t1:c"));
     tokio::time::advance(Duration::from_secs(60)).await;
-    assert_eq!(
-        words(&rig.send(rig.batch(&["d"])).await),
-        ["failed:provider_unavailable:0"]
-    );
+    assert_eq!(words(&rig.send(rig.batch(&["d"])).await), ["failed:provider_unavailable:0"]);
 }

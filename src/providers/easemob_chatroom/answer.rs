@@ -50,18 +50,10 @@ impl Reading {
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let mut warn = |code, detail: &str| {
-            warnings.push(Warning {
-                code,
-                channel: None,
-                pointer: None,
-                detail: detail.to_owned(),
-            });
+            warnings.push(Warning { code, channel: None, pointer: None, detail: detail.to_owned() });
         };
         if self.has_stranger {
-            warn(
-                WarningCode::UnexpectedRecipient,
-                "the answer names a chatroom that the call did not",
-            );
+            warn(WarningCode::UnexpectedRecipient, "the answer names a chatroom that the call did not");
         }
         if self.has_contradiction {
             warn(
@@ -91,11 +83,7 @@ fn read_value(value: &RawValue) -> Outcome {
             return Outcome::unknown(failure);
         }
     };
-    Outcome::Accepted(Acceptance {
-        evidence: Evidence::Unverified,
-        message_id,
-        provider_fields: None,
-    })
+    Outcome::Accepted(Acceptance { evidence: Evidence::Unverified, message_id, provider_fields: None })
 }
 
 /// The start of `text`, cut between characters.

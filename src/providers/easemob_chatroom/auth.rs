@@ -31,11 +31,7 @@ pub(super) struct AppToken {
 impl AppToken {
     /// The token of the app behind `settings`.
     pub(super) fn new(settings: Settings, timeout: Duration) -> Self {
-        Self {
-            credential: settings.credential,
-            path: format!("{}/token", settings.app_path),
-            timeout,
-        }
+        Self { credential: settings.credential, path: format!("{}/token", settings.app_path), timeout }
     }
 }
 
@@ -53,12 +49,7 @@ impl TokenGrant for AppToken {
     }
 
     fn encode_grant(&self, _: u64) -> Result<WireRequest, AuthError> {
-        let Credential::Client {
-            id,
-            secret,
-            ttl_seconds,
-        } = &self.credential
-        else {
+        let Credential::Client { id, secret, ttl_seconds } = &self.credential else {
             let failure = Failure::gateway(FailureKind::Authentication)
                 .with_hint("the configured app_token cannot be renewed: configure another one");
             return Err(refused(failure));
@@ -70,9 +61,7 @@ impl TokenGrant for AppToken {
         body.optional_number("ttl", *ttl_seconds);
         let mut request = WireRequest::post_json(self.path.clone(), body.close(), self.timeout);
         request.has_secret_body = true;
-        request
-            .headers
-            .insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         Ok(request)
     }
 
@@ -119,9 +108,7 @@ impl TokenGrant for AppToken {
 }
 
 fn refused(failure: Failure) -> AuthError {
-    AuthError::Refused {
-        failure: Box::new(failure),
-    }
+    AuthError::Refused { failure: Box::new(failure) }
 }
 
 /// `None` without a usable token; without a usable lifetime it lives until it is refused.

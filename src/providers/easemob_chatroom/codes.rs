@@ -38,20 +38,11 @@ struct Row {
 }
 
 const fn row(status: u16, error: &'static str, text: &'static str, meaning: Meaning) -> Row {
-    Row {
-        status,
-        error,
-        text,
-        meaning,
-    }
+    Row { status, error, text, meaning }
 }
 
 const fn refused(kind: FailureKind, repeat: Repeat, hint: &'static str) -> Meaning {
-    Meaning {
-        kind,
-        fate: Fate::Refused(repeat),
-        hint,
-    }
+    Meaning { kind, fate: Fate::Refused(repeat), hint }
 }
 
 /// Every later call of the route has the same body, so it would fare alike.
@@ -72,116 +63,38 @@ const fn throttled(hint: &'static str) -> Meaning {
 }
 
 const fn undecided(kind: FailureKind, hint: &'static str) -> Meaning {
-    Meaning {
-        kind,
-        fate: Fate::Undecided,
-        hint,
-    }
+    Meaning { kind, fate: Fate::Undecided, hint }
 }
 
 const SEND: &str = "message_send_error";
 
 /// The first row that fits counts, so that special ones stand before general ones.
 const ROWS: &[Row] = &[
-    row(
-        400,
-        "invalid_request_body",
-        "",
-        invalid("the provider could not read the request body"),
-    ),
-    row(
-        400,
-        SEND,
-        "from can't be empty",
-        invalid("the sender is an empty text"),
-    ),
-    row(
-        400,
-        SEND,
-        "to can't be empty",
-        invalid("the list of rooms is empty"),
-    ),
-    row(
-        400,
-        SEND,
-        "type can't be empty",
-        invalid("the message type is empty"),
-    ),
-    row(
-        400,
-        SEND,
-        "body can't be empty",
-        invalid("the message has no content"),
-    ),
+    row(400, "invalid_request_body", "", invalid("the provider could not read the request body")),
+    row(400, SEND, "from can't be empty", invalid("the sender is an empty text")),
+    row(400, SEND, "to can't be empty", invalid("the list of rooms is empty")),
+    row(400, SEND, "type can't be empty", invalid("the message type is empty")),
+    row(400, SEND, "body can't be empty", invalid("the message has no content")),
     row(400, SEND, "ext must be", invalid("`ext` must be an object")),
-    row(
-        400,
-        SEND,
-        "users can't be empty",
-        invalid("the list of members is empty"),
-    ),
-    row(
-        400,
-        SEND,
-        "exceed limit",
-        invalid("more than 10 rooms in one call"),
-    ),
-    row(
-        400,
-        SEND,
-        "too large",
-        invalid("body and ext together are larger than 5 KB"),
-    ),
-    row(
-        400,
-        "json_parse",
-        "",
-        invalid("the provider could not parse the request"),
-    ),
-    row(
-        400,
-        "illegal_argument",
-        "",
-        invalid("the provider refuses an argument"),
-    ),
+    row(400, SEND, "users can't be empty", invalid("the list of members is empty")),
+    row(400, SEND, "exceed limit", invalid("more than 10 rooms in one call")),
+    row(400, SEND, "too large", invalid("body and ext together are larger than 5 KB")),
+    row(400, "json_parse", "", invalid("the provider could not parse the request")),
+    row(400, "illegal_argument", "", invalid("the provider refuses an argument")),
     // The token endpoint's own: the credentials of the app are wrong.
     row(
         400,
         "invalid_grant",
         "",
-        refused(
-            FailureKind::Authentication,
-            Repeat::EndsRoute,
-            "client_id or client_secret is wrong",
-        ),
+        refused(FailureKind::Authentication, Repeat::EndsRoute, "client_id or client_secret is wrong"),
     ),
     row(400, "", "", invalid("the provider refuses the request")),
-    row(
-        401,
-        "unauthorized",
-        "",
-        unauthorized("the app token is missing or expired"),
-    ),
-    row(
-        401,
-        "auth_bad_access_token",
-        "",
-        unauthorized("the app token is not one of this app"),
-    ),
+    row(401, "unauthorized", "", unauthorized("the app token is missing or expired")),
+    row(401, "auth_bad_access_token", "", unauthorized("the app token is not one of this app")),
     row(401, "", "", unauthorized("the app token was refused")),
-    row(
-        403,
-        SEND,
-        "reach limit",
-        throttled("more messages per second than the app may send"),
-    ),
+    row(403, SEND, "reach limit", throttled("more messages per second than the app may send")),
     row(403, "forbidden_op", "", forbidden("the operation is not allowed")),
-    row(
-        403,
-        "forbidden_service_operation",
-        "",
-        forbidden("the app is banned or lacks this feature"),
-    ),
+    row(403, "forbidden_service_operation", "", forbidden("the app is banned or lacks this feature")),
     row(403, "", "", forbidden("the app may not do this")),
     row(
         404,
@@ -189,75 +102,33 @@ const ROWS: &[Row] = &[
         "",
         invalid("no such org_name and app_name behind this base_url"),
     ),
-    row(
-        404,
-        "service_resource_not_found",
-        "",
-        invalid("the path is unknown to this base_url"),
-    ),
+    row(404, "service_resource_not_found", "", invalid("the path is unknown to this base_url")),
     row(404, "", "", invalid("the path is unknown to this base_url")),
     row(405, "", "", invalid("base_url does not lead to the message API")),
     row(
         408,
         "",
         "",
-        undecided(
-            FailureKind::ProviderUnavailable,
-            "the provider waited too long for the request",
-        ),
+        undecided(FailureKind::ProviderUnavailable, "the provider waited too long for the request"),
     ),
-    row(
-        413,
-        "",
-        "",
-        invalid("the request body is too large for the provider's front end"),
-    ),
-    row(
-        415,
-        "web_application",
-        "unsupported media type",
-        invalid("the provider wants JSON"),
-    ),
-    row(
-        429,
-        "resource_limited",
-        "",
-        forbidden("the quota of the app's plan is used up"),
-    ),
-    row(
-        429,
-        "reach_limit",
-        "",
-        throttled("more calls per second than the app may make"),
-    ),
+    row(413, "", "", invalid("the request body is too large for the provider's front end")),
+    row(415, "web_application", "unsupported media type", invalid("the provider wants JSON")),
+    row(429, "resource_limited", "", forbidden("the quota of the app's plan is used up")),
+    row(429, "reach_limit", "", throttled("more calls per second than the app may make")),
     row(429, "", "", throttled("too many calls")),
-    row(
-        500,
-        "web_application",
-        "",
-        undecided(FailureKind::ProviderError, "wrong path, or a server fault"),
-    ),
+    row(500, "web_application", "", undecided(FailureKind::ProviderError, "wrong path, or a server fault")),
     row(
         500,
         "unsupported_service_operation",
         "",
         undecided(FailureKind::ProviderError, "wrong path, or a server fault"),
     ),
-    row(
-        500,
-        "",
-        "",
-        undecided(FailureKind::ProviderError, "the provider's server failed"),
-    ),
+    row(500, "", "", undecided(FailureKind::ProviderError, "the provider's server failed")),
     row(
         501,
         "",
         "",
-        refused(
-            FailureKind::ProviderError,
-            Repeat::Never,
-            "the provider does not implement this call",
-        ),
+        refused(FailureKind::ProviderError, Repeat::Never, "the provider does not implement this call"),
     ),
 ];
 
@@ -272,24 +143,16 @@ pub(super) fn judge(status: u16, error: Option<&ErrorBody<'_>>) -> Option<Meanin
     let name = error.map_or("", |body| &*body.error);
     let description = error.map_or_else(String::new, |body| body.description.to_ascii_lowercase());
     let found = ROWS.iter().find(|row| {
-        let fits_status = if is_named {
-            !row.error.is_empty()
-        } else {
-            row.status == status
-        };
+        let fits_status = if is_named { !row.error.is_empty() } else { row.status == status };
         fits_status && (row.error.is_empty() || row.error == name) && description.contains(row.text)
     });
     Some(match found {
         Some(row) => row.meaning,
-        None if is_named => undecided(
-            FailureKind::ProviderError,
-            "an undocumented error in a success answer",
-        ),
+        None if is_named => {
+            undecided(FailureKind::ProviderError, "an undocumented error in a success answer")
+        }
         None if status < 500 => invalid("the provider refuses the request"),
-        None => undecided(
-            FailureKind::ProviderUnavailable,
-            "a gateway in front of the provider failed",
-        ),
+        None => undecided(FailureKind::ProviderUnavailable, "a gateway in front of the provider failed"),
     })
 }
 
@@ -298,9 +161,7 @@ pub(super) fn judge(status: u16, error: Option<&ErrorBody<'_>>) -> Option<Meanin
 /// An answer without words has the HTTP status as its cause.
 pub(super) fn failure(meaning: Meaning, status: u16, error: Option<&ErrorBody<'_>>) -> Failure {
     let is_safe = meaning.fate == Fate::Refused(Repeat::Safe);
-    let failure = Failure::provider(meaning.kind)
-        .with_retryable(is_safe)
-        .with_hint(meaning.hint);
+    let failure = Failure::provider(meaning.kind).with_retryable(is_safe).with_hint(meaning.hint);
     let Some(body) = error else {
         return failure.with_cause(Cause::HttpStatus(status));
     };

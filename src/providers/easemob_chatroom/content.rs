@@ -48,8 +48,7 @@ pub(super) struct Findings {
 
 impl Findings {
     fn fault(&mut self, field: &str, code: FaultCode, detail: impl Into<String>) {
-        self.faults
-            .push(Fault::new(format!("/message/{field}"), code, detail));
+        self.faults.push(Fault::new(format!("/message/{field}"), code, detail));
     }
 
     fn refuse(&mut self, field: &str, is_given: bool) {
@@ -104,10 +103,7 @@ pub(super) fn encode(message: &Message, findings: &mut Findings) -> Option<Conte
         Message::Face { .. } => return None,
         Message::Native { payload } => return read_native(payload, findings),
     };
-    Some(Content {
-        kind,
-        body: body.close(),
-    })
+    Some(Content { kind, body: body.close() })
 }
 
 fn write_image(image: &Image, body: &mut ObjectWriter, findings: &mut Findings) -> &'static str {
@@ -116,10 +112,7 @@ fn write_image(image: &Image, body: &mut ObjectWriter, findings: &mut Findings) 
     body.optional_text("secret", image.secret.as_deref());
     match (image.width, image.height) {
         (Some(width), Some(height)) => {
-            body.raw(
-                "size",
-                format!(r#"{{"width":{width},"height":{height}}}"#).as_bytes(),
-            );
+            body.raw("size", format!(r#"{{"width":{width},"height":{height}}}"#).as_bytes());
         }
         // The provider only has both sides together.
         (width, height) => {
@@ -176,11 +169,7 @@ fn write_location(location: &Location, body: &mut ObjectWriter, findings: &mut F
     body.text("lng", &location.longitude.to_string());
     match &location.address {
         Some(address) => body.text("addr", address),
-        None => findings.fault(
-            "address",
-            FaultCode::Required,
-            "easemob_chatroom requires an address",
-        ),
+        None => findings.fault("address", FaultCode::Required, "easemob_chatroom requires an address"),
     }
     "loc"
 }
@@ -247,9 +236,6 @@ fn read_native(payload: &JsonText, findings: &mut Findings) -> Option<Content> {
     let faults = fields.finish();
     let is_sound = faults.is_empty();
     findings.faults.extend(faults);
-    let content = Content {
-        kind: kind?,
-        body: body?.as_str().as_bytes().to_vec(),
-    };
+    let content = Content { kind: kind?, body: body?.as_str().as_bytes().to_vec() };
     Some(content).filter(|_| is_sound)
 }

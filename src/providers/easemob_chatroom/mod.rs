@@ -99,9 +99,7 @@ fn profile(common: &CommonSettings) -> Profile {
     };
     Profile {
         provider: NAME,
-        messages: MessageType::ALL
-            .map(|message_type| (message_type, support(message_type)))
-            .into(),
+        messages: MessageType::ALL.map(|message_type| (message_type, support(message_type))).into(),
         target_types: &[TargetType::Chatroom],
         sender: SenderRule::Optional,
         has_push: false,

@@ -51,11 +51,9 @@ impl Options {
         }
         match &route.ext {
             Some(TextOrJson::Json(json)) if json.is_object() => options.ext = Some(json.clone()),
-            Some(TextOrJson::Json(_) | TextOrJson::Text(_)) => faults.push(Fault::new(
-                "/ext",
-                FaultCode::WrongType,
-                "easemob_chatroom takes only an object",
-            )),
+            Some(TextOrJson::Json(_) | TextOrJson::Text(_)) => {
+                faults.push(Fault::new("/ext", FaultCode::WrongType, "easemob_chatroom takes only an object"))
+            }
             None => {}
         }
         options

@@ -111,10 +111,8 @@ struct Window(VecDeque<SystemTime>);
 impl Window {
     /// Counts `count` events at `now`; `false` if they do not fit, then none is counted.
     fn admit(&mut self, count: usize, now: SystemTime) -> bool {
-        let is_over = |at: &SystemTime| {
-            now.duration_since(*at)
-                .is_ok_and(|age| age >= Duration::from_secs(1))
-        };
+        let is_over =
+            |at: &SystemTime| now.duration_since(*at).is_ok_and(|age| age >= Duration::from_secs(1));
         while self.0.front().is_some_and(is_over) {
             self.0.pop_front();
         }
@@ -149,22 +147,13 @@ pub(super) struct Refusal {
 impl Refusal {
     /// An error without a number.
     pub(super) fn new(status: u16, error: &'static str, description: impl Into<String>) -> Self {
-        Self {
-            status,
-            error,
-            code: None,
-            description: description.into(),
-        }
+        Self { status, error, code: None, description: description.into() }
     }
 
     fn respond(self, now: SystemTime) -> WireResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if self.error.is_empty() {
-            return WireResponse {
-                status,
-                headers: HeaderMap::new(),
-                body: self.description.into(),
-            };
+            return WireResponse { status, headers: HeaderMap::new(), body: self.description.into() };
         }
         let mut body = Map::new();
         body.insert("error".into(), self.error.into());
@@ -190,26 +179,15 @@ impl State {
         let (org, app, action) = match parts.as_slice() {
             [org, app, action] => (*org, *app, *action),
             _ => {
-                return Err(Refusal::new(
-                    404,
-                    "service_resource_not_found",
-                    "Service resource not found",
-                ));
+                return Err(Refusal::new(404, "service_resource_not_found", "Service resource not found"));
             }
         };
         if (org, app) != (ORG, APP) {
             let text = format!("Could not find application for {org}/{app} from URI: {org}/{app}/{action}");
             return Err(Refusal::new(404, "organization_application_not_found", text));
         }
-        if !matches!(
-            action,
-            "token" | "messages/chatrooms" | "messages/chatrooms/users"
-        ) {
-            return Err(Refusal::new(
-                404,
-                "service_resource_not_found",
-                "Service resource not found",
-            ));
+        if !matches!(action, "token" | "messages/chatrooms" | "messages/chatrooms/users") {
+            return Err(Refusal::new(404, "service_resource_not_found", "Service resource not found"));
         }
         check_front(request)?;
         match action {
@@ -224,30 +202,20 @@ impl State {
         let seconds = ttl.unwrap_or(DEFAULT_TTL_SECONDS);
         self.issued += 1;
         let token = format!("YWMtsandbox{:08}", self.issued);
-        let end = (seconds > 0)
-            .then(|| now.checked_add(Duration::from_secs(seconds)))
-            .flatten();
+        let end = (seconds > 0).then(|| now.checked_add(Duration::from_secs(seconds))).flatten();
         self.tokens.insert(token.clone(), end);
         let body = json!({
             "access_token": token,
             "expires_in": seconds,
             "application": "8be024f0-e978-11e8-b697-5d598d5f8402",
         });
-        Ok(StandInAnswer::Respond(WireResponse::json(
-            StatusCode::OK,
-            body.to_string(),
-        )))
+        Ok(StandInAnswer::Respond(WireResponse::json(StatusCode::OK, body.to_string())))
     }
 
     /// The token of a request, if it is good.
     fn check_token(&self, request: &Arrival<'_>, now: SystemTime) -> Result<String, Refusal> {
-        let expired = || {
-            Refusal::new(
-                401,
-                "unauthorized",
-                "Unable to authenticate due to expired access token",
-            )
-        };
+        let expired =
+            || Refusal::new(401, "unauthorized", "Unable to authenticate due to expired access token");
         let token = request
             .header("authorization")
             .and_then(|value| value.strip_prefix("Bearer "))
@@ -256,11 +224,7 @@ impl State {
             Some(None) => Ok(token.to_owned()),
             Some(Some(end)) if now < *end => Ok(token.to_owned()),
             Some(Some(_)) => Err(expired()),
-            None => Err(Refusal::new(
-                401,
-                "auth_bad_access_token",
-                "Unable to authenticate",
-            )),
+            None => Err(Refusal::new(401, "auth_bad_access_token", "Unable to authenticate")),
         }
     }
 
@@ -301,10 +265,7 @@ impl State {
             "duration": 0,
             "applicationName": APP,
         });
-        Ok(StandInAnswer::Respond(WireResponse::json(
-            StatusCode::OK,
-            body.to_string(),
-        )))
+        Ok(StandInAnswer::Respond(WireResponse::json(StatusCode::OK, body.to_string())))
     }
 
     /// Does what a magic id asks for; `None` = the call is taken.
@@ -334,24 +295,12 @@ impl State {
             return Err(sandbox_rules::too_large());
         }
         if has(UNDECIDED) {
-            return Err(Refusal::new(
-                500,
-                "internal_server_error",
-                "Internal Server Error",
-            ));
+            return Err(Refusal::new(500, "internal_server_error", "Internal Server Error"));
         }
         Ok(if has(BAD_GATEWAY) {
-            Some(page(
-                StatusCode::BAD_GATEWAY,
-                "text/html",
-                "<html><title>502 Bad Gateway</title></html>",
-            ))
+            Some(page(StatusCode::BAD_GATEWAY, "text/html", "<html><title>502 Bad Gateway</title></html>"))
         } else if has(GARBAGE) {
-            Some(page(
-                StatusCode::OK,
-                "application/json",
-                r#"{"path":"/messages/chatrooms","data":{"18"#,
-            ))
+            Some(page(StatusCode::OK, "application/json", r#"{"path":"/messages/chatrooms","data":{"18"#))
         } else {
             None
         })
@@ -363,25 +312,15 @@ fn check_front(request: &Arrival<'_>) -> Result<(), Refusal> {
     if request.method != "POST" {
         return Err(Refusal::new(405, "", ""));
     }
-    let media_type = request
-        .header("content-type")
-        .and_then(|value| value.split(';').next());
+    let media_type = request.header("content-type").and_then(|value| value.split(';').next());
     if media_type.map(str::trim) != Some("application/json") {
         return Err(Refusal::new(415, "web_application", "Unsupported Media Type"));
     }
     if request.header("accept") != Some("application/json") {
-        return Err(Refusal::new(
-            400,
-            "illegal_argument",
-            "Accept must be application/json",
-        ));
+        return Err(Refusal::new(400, "illegal_argument", "Accept must be application/json"));
     }
     if !request.query.is_empty() {
-        return Err(Refusal::new(
-            400,
-            "illegal_argument",
-            "no query parameter is documented",
-        ));
+        return Err(Refusal::new(400, "illegal_argument", "no query parameter is documented"));
     }
     Ok(())
 }
@@ -397,11 +336,7 @@ fn message_rate() -> Refusal {
 fn page(status: StatusCode, media_type: &'static str, text: &'static str) -> StandInAnswer {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    StandInAnswer::Respond(WireResponse {
-        status,
-        headers,
-        body: text.into(),
-    })
+    StandInAnswer::Respond(WireResponse { status, headers, body: text.into() })
 }
 
 fn unix_ms(now: SystemTime) -> u64 {

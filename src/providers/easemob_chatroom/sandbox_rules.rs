@@ -65,30 +65,10 @@ const BODY_FIELDS: &[(&str, &[Field])] = &[
             ("thumb_secret", Kind::Text, false),
         ],
     ),
-    (
-        "file",
-        &[
-            ("url", Kind::Text, true),
-            ("filename", Kind::Text, false),
-            ("secret", Kind::Text, false),
-        ],
-    ),
-    (
-        "loc",
-        &[
-            ("lat", Kind::Text, true),
-            ("lng", Kind::Text, true),
-            ("addr", Kind::Text, true),
-        ],
-    ),
+    ("file", &[("url", Kind::Text, true), ("filename", Kind::Text, false), ("secret", Kind::Text, false)]),
+    ("loc", &[("lat", Kind::Text, true), ("lng", Kind::Text, true), ("addr", Kind::Text, true)]),
     ("cmd", &[("action", Kind::Text, true)]),
-    (
-        "custom",
-        &[
-            ("customEvent", Kind::Text, false),
-            ("customExts", Kind::Object, false),
-        ],
-    ),
+    ("custom", &[("customEvent", Kind::Text, false), ("customExts", Kind::Object, false)]),
 ];
 
 /// JSON types of the document's tables.
@@ -105,9 +85,7 @@ impl Kind {
     fn fits(self, value: &Value) -> bool {
         match self {
             Self::Text => value.is_string(),
-            Self::Texts => value
-                .as_array()
-                .is_some_and(|items| items.iter().all(Value::is_string)),
+            Self::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
             Self::Object => value.is_object(),
             Self::Count => value.is_u64(),
             Self::Any => true,
@@ -119,11 +97,7 @@ impl Kind {
 pub(super) fn read_grant(body: &Bytes, client_id: &str, secret: &str) -> Result<Option<u64>, Refusal> {
     let request = read_object(body)?;
     if request.get("grant_type").and_then(Value::as_str) != Some("client_credentials") {
-        return Err(Refusal::new(
-            400,
-            "illegal_argument",
-            "grant_type must be client_credentials",
-        ));
+        return Err(Refusal::new(400, "illegal_argument", "grant_type must be client_credentials"));
     }
     if request.get("client_id").and_then(Value::as_str) != Some(client_id) {
         return Err(Refusal::new(400, "invalid_grant", "client_id does not match"));
@@ -217,10 +191,7 @@ fn check_message(request: &Map<String, Value>) -> Result<(), Refusal> {
             return Err(invalid_body());
         }
     }
-    if fields
-        .iter()
-        .any(|(name, _, is_required)| *is_required && !body.contains_key(*name))
-    {
+    if fields.iter().any(|(name, _, is_required)| *is_required && !body.contains_key(*name)) {
         return Err(invalid_body());
     }
     check_parts(body)?;
@@ -229,11 +200,7 @@ fn check_message(request: &Map<String, Value>) -> Result<(), Refusal> {
         .filter_map(|name| request.get(*name))
         .map(|value| value.to_string().len())
         .sum::<usize>();
-    if bytes > 5 * 1024 {
-        Err(too_large())
-    } else {
-        Ok(())
-    }
+    if bytes > 5 * 1024 { Err(too_large()) } else { Ok(()) }
 }
 
 /// The objects and patterns inside `body`.
@@ -264,20 +231,12 @@ fn read_object(body: &Bytes) -> Result<Map<String, Value>, Refusal> {
 
 fn texts(request: &Map<String, Value>, name: &str) -> Vec<String> {
     let items = request.get(name).and_then(Value::as_array);
-    items
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
+    items.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// The answer to more than 5 KB.
 pub(super) fn too_large() -> Refusal {
-    Refusal {
-        code: Some(14_007),
-        ..send_error("message is too large")
-    }
+    Refusal { code: Some(14_007), ..send_error("message is too large") }
 }
 
 fn invalid_body() -> Refusal {

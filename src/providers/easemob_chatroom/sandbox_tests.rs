@@ -22,10 +22,7 @@ struct Rehearsal {
 
 impl Rehearsal {
     fn new() -> Self {
-        Self {
-            rig: build(PROVIDER.sandbox.settings).unwrap(),
-            stand_in: (PROVIDER.sandbox.build)(),
-        }
+        Self { rig: build(PROVIDER.sandbox.settings).unwrap(), stand_in: (PROVIDER.sandbox.build)() }
     }
 
     fn exchange(&self, request: &WireRequest, now: SystemTime) -> StandInAnswer {
@@ -122,31 +119,15 @@ fn every_magic_id_does_what_its_table_says() {
     for (magic, first, then) in [
         ("185145305923585", "accepted accepted", "accepted accepted"),
         (sandbox::REFUSE, "permission EndsRoute", "permission EndsRoute"),
-        (
-            sandbox::REJECT_CALL,
-            "invalid_request EndsRoute",
-            "invalid_request EndsRoute",
-        ),
+        (sandbox::REJECT_CALL, "invalid_request EndsRoute", "invalid_request EndsRoute"),
         (sandbox::THROTTLE_ONCE, "rate_limited Safe", "accepted accepted"),
         (sandbox::THROTTLE, "rate_limited Safe", "rate_limited Safe"),
         (sandbox::DROP, "drop", "drop"),
         (sandbox::HANG, "hang", "hang"),
-        (
-            sandbox::BAD_GATEWAY,
-            "undecided provider_unavailable",
-            "undecided provider_unavailable",
-        ),
+        (sandbox::BAD_GATEWAY, "undecided provider_unavailable", "undecided provider_unavailable"),
         (sandbox::GARBAGE, "unreadable", "unreadable"),
-        (
-            sandbox::EXPIRE,
-            "authentication WithNewToken",
-            "accepted accepted",
-        ),
-        (
-            sandbox::UNDECIDED,
-            "undecided provider_error",
-            "undecided provider_error",
-        ),
+        (sandbox::EXPIRE, "authentication WithNewToken", "accepted accepted"),
+        (sandbox::UNDECIDED, "undecided provider_error", "undecided provider_error"),
     ] {
         for intent in [to_rooms(&["5", magic]), to_members(&["a", magic])] {
             let rehearsal = Rehearsal::new();
@@ -174,14 +155,8 @@ fn the_demonstration_recipients_keep_their_word() {
     let rehearsal = Rehearsal::new();
     let token = rehearsal.token(NOW);
     let (accepted, refused) = PROVIDER.sandbox.recipients;
-    assert_eq!(
-        describe(rehearsal.send(&to_rooms(&[accepted]), &token, NOW)),
-        "accepted"
-    );
-    assert_eq!(
-        describe(rehearsal.send(&to_rooms(&[refused]), &token, NOW)),
-        "permission EndsRoute"
-    );
+    assert_eq!(describe(rehearsal.send(&to_rooms(&[accepted]), &token, NOW)), "accepted");
+    assert_eq!(describe(rehearsal.send(&to_rooms(&[refused]), &token, NOW)), "permission EndsRoute");
 }
 
 #[test]
@@ -201,11 +176,7 @@ fn takes_every_message_type_that_the_adapter_writes() {
         let mut intent = to_rooms(&["5"]);
         intent["ext"] = json!({"k": {"n": 12345678901234567890_u64}});
         intent["message"] = message;
-        assert_eq!(
-            describe(rehearsal.send(&intent, &token, NOW)),
-            "accepted",
-            "{intent}"
-        );
+        assert_eq!(describe(rehearsal.send(&intent, &token, NOW)), "accepted", "{intent}");
     }
 }
 
@@ -217,14 +188,8 @@ fn tokens_are_checked_and_end() {
     assert_eq!(found, refused);
     let token = rehearsal.token(NOW);
     let later = NOW + Duration::from_secs(5_184_000);
-    assert_eq!(
-        describe(rehearsal.send(&to_rooms(&["5"]), &token, later)),
-        refused
-    );
-    assert_eq!(
-        describe(rehearsal.send(&to_rooms(&["5"]), &token, NOW)),
-        "accepted"
-    );
+    assert_eq!(describe(rehearsal.send(&to_rooms(&["5"]), &token, later)), refused);
+    assert_eq!(describe(rehearsal.send(&to_rooms(&["5"]), &token, NOW)), "accepted");
 }
 
 #[test]
@@ -248,11 +213,7 @@ fn wrong_credentials_get_no_token() {
 fn messages_and_calls_are_counted_by_the_second() {
     let rooms: Vec<String> = (0..10).map(|room| room.to_string()).collect();
     let ten: Vec<&str> = rooms.iter().map(String::as_str).collect();
-    for (intent, most) in [
-        (to_rooms(&ten), 10),
-        (to_rooms(&["5"]), 100),
-        (to_members(&ten), 100),
-    ] {
+    for (intent, most) in [(to_rooms(&ten), 10), (to_rooms(&["5"]), 100), (to_members(&ten), 100)] {
         let rehearsal = Rehearsal::new();
         let token = rehearsal.token(NOW);
         let send = |now| describe(rehearsal.send(&intent, &token, now));
@@ -291,11 +252,7 @@ fn breaches_of_the_document_get_its_errors() {
         (rooms, with("ext", Value::Null), "ext must"),
         (rooms, with("users", json!(["a"])), "illegal_argument"),
         (rooms, with("roam_ignore_users", json!(many)), "illegal_argument"),
-        (
-            rooms,
-            with("chatroom_msg_level", json!("top")),
-            "illegal_argument",
-        ),
+        (rooms, with("chatroom_msg_level", json!("top")), "illegal_argument"),
         (rooms, with("body", json!({"msg": "x".repeat(5111)})), "too large"),
         (users, good.clone(), "users can't"),
         (users, with("users", json!(["a"])), ""),
@@ -304,11 +261,7 @@ fn breaches_of_the_document_get_its_errors() {
     ] {
         let response = rehearsal.raw(path, &body);
         let text = String::from_utf8(response.body.to_vec()).unwrap();
-        assert_eq!(
-            response.status == StatusCode::OK,
-            expected.is_empty(),
-            "{body} {text}"
-        );
+        assert_eq!(response.status == StatusCode::OK, expected.is_empty(), "{body} {text}");
         assert!(text.contains(expected), "{body} {text}");
     }
 }
@@ -324,10 +277,7 @@ fn the_front_checks_method_headers_and_query() {
     };
     assert_eq!(status(&|_| {}), 200);
     assert_eq!(status(&|request| request.method = http::Method::GET), 405);
-    assert_eq!(
-        status(&|request| drop(request.headers.remove("content-type"))),
-        415
-    );
+    assert_eq!(status(&|request| drop(request.headers.remove("content-type"))), 415);
     assert_eq!(status(&|request| drop(request.headers.remove("accept"))), 400);
     assert_eq!(status(&|request| request.push_query("useMsgId", "true")), 400);
     assert_eq!(status(&|request| request.path.push('x')), 404);

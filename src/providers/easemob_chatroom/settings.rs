@@ -36,20 +36,13 @@ impl Settings {
     pub(super) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let org_name = fields.required_filled_text("org_name");
         let app_name = fields.required_filled_text("app_name");
-        let credential = if fields.has("app_token") {
-            read_fixed(fields)
-        } else {
-            read_client(fields)
-        };
+        let credential = if fields.has("app_token") { read_fixed(fields) } else { read_client(fields) };
         let mut app_path = String::new();
         for name in [org_name?, app_name?] {
             app_path.push('/');
             percent_encode(&mut app_path, &name);
         }
-        Some(Self {
-            app_path,
-            credential: credential?,
-        })
+        Some(Self { app_path, credential: credential? })
     }
 }
 
@@ -74,10 +67,6 @@ fn read_client(fields: &mut Fields<'_>) -> Option<Credential> {
     let secret = fields.required_filled_text("client_secret");
     let wants_ttl = fields.has("token_ttl_seconds");
     let ttl_seconds = fields.u64("token_ttl_seconds", 0..=MOST_TOKEN_TTL);
-    let credential = Credential::Client {
-        id: id?.to_string(),
-        secret: Secret::new(&*secret?),
-        ttl_seconds,
-    };
+    let credential = Credential::Client { id: id?.to_string(), secret: Secret::new(&*secret?), ttl_seconds };
     Some(credential).filter(|_| ttl_seconds.is_some() == wants_ttl)
 }

@@ -42,14 +42,8 @@ pub(super) struct Rig {
 /// Builds a channel from `default.toml` and more keys, the way the configuration does.
 pub(super) fn build(keys: &str) -> Result<Rig, Vec<Fault>> {
     let merged = config::Config::builder()
-        .add_source(config::File::from_str(
-            PROVIDER.defaults,
-            config::FileFormat::Toml,
-        ))
-        .add_source(config::File::from_str(
-            "base_url = \"https://a1.easemob.com\"",
-            config::FileFormat::Toml,
-        ))
+        .add_source(config::File::from_str(PROVIDER.defaults, config::FileFormat::Toml))
+        .add_source(config::File::from_str("base_url = \"https://a1.easemob.com\"", config::FileFormat::Toml))
         .add_source(config::File::from_str(keys, config::FileFormat::Toml))
         .build()
         .unwrap();
@@ -76,17 +70,8 @@ impl Rig {
     ) -> WireRequest {
         let mut request = prepared.encode(call);
         assert!(!request.headers.contains_key("authorization"));
-        let attempt = Attempt {
-            route,
-            now: NOW,
-            nonce: 0,
-        };
-        let token = Token {
-            value: Secret::new(token),
-            issued_at: NOW,
-            lifetime: None,
-            refresh_at: None,
-        };
+        let attempt = Attempt { route, now: NOW, nonce: 0 };
+        let token = Token { value: Secret::new(token), issued_at: NOW, lifetime: None, refresh_at: None };
         self.grant.attach(&attempt, &token, &mut request).unwrap();
         request
     }
@@ -106,11 +91,7 @@ pub(super) fn recipients(route: &Route, prepared: &dyn Prepared) -> Arc<Recipien
 
 /// A call to all of `list` at `positions`.
 pub(super) fn call<'a>(list: &'a RecipientList, positions: &'a Positions) -> Call<'a> {
-    Call {
-        recipients: Recipients::new(list, positions),
-        now: NOW,
-        nonce: 0,
-    }
+    Call { recipients: Recipients::new(list, positions), now: NOW, nonce: 0 }
 }
 
 /// All positions of a list.
@@ -140,12 +121,9 @@ pub(super) fn route(intent: &Value) -> Option<Arc<Route>> {
     if to.is_empty() {
         return None;
     }
-    let target_type = intent.get("target_type").map(|name| {
-        TargetType::ALL
-            .into_iter()
-            .find(|known| Some(known.as_str()) == name.as_str())
-            .unwrap()
-    });
+    let target_type = intent
+        .get("target_type")
+        .map(|name| TargetType::ALL.into_iter().find(|known| Some(known.as_str()) == name.as_str()).unwrap());
     Some(Arc::new(Route {
         channel: ChannelName::parse("rooms")?,
         sender: text(intent, "from"),
@@ -153,10 +131,7 @@ pub(super) fn route(intent: &Value) -> Option<Arc<Route>> {
         target_type,
         message: Arc::new(message(&intent["message"])?),
         ext: intent.get("ext").map(text_or_json),
-        push: intent.get("push").map(|push| Push {
-            title: text(push, "title"),
-            ..Push::default()
-        }),
+        push: intent.get("push").map(|push| Push { title: text(push, "title"), ..Push::default() }),
         provider_options: intent.pointer(&format!("/provider_options/{NAME}")).map(json),
     }))
 }
@@ -164,9 +139,7 @@ pub(super) fn route(intent: &Value) -> Option<Arc<Route>> {
 fn message(given: &Value) -> Option<Message> {
     let url = text(given, "url");
     Some(match given["type"].as_str()? {
-        "text" => Message::Text {
-            text: text(given, "text")?,
-        },
+        "text" => Message::Text { text: text(given, "text")? },
         "image" => Message::Image(Image {
             url: url?,
             filename: text(given, "filename"),
@@ -207,18 +180,12 @@ fn message(given: &Value) -> Option<Message> {
             longitude: given["longitude"].as_f64()?,
             address: text(given, "address"),
         }),
-        "command" => Message::Command {
-            action: text(given, "action")?,
-            params: given.get("params").map(json),
-        },
+        "command" => {
+            Message::Command { action: text(given, "action")?, params: given.get("params").map(json) }
+        }
         "custom" => Message::Custom(custom(given)?),
-        "face" => Message::Face {
-            index: given["index"].as_i64()?,
-            data: text(given, "data"),
-        },
-        "native" => Message::Native {
-            payload: json(&given["payload"]),
-        },
+        "face" => Message::Face { index: given["index"].as_i64()?, data: text(given, "data") },
+        "native" => Message::Native { payload: json(&given["payload"]) },
         other => panic!("no such message type: {other}"),
     })
 }

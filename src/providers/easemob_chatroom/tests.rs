@@ -86,11 +86,7 @@ fn check_outcome(id: &Value, outcome: &Outcome, expected: &Value) {
     let (status, failure) = match outcome {
         Outcome::Accepted(acceptance) => {
             assert_eq!(acceptance.evidence, Evidence::Unverified);
-            assert_eq!(
-                acceptance.message_id.as_deref(),
-                expected["message_id"].as_str(),
-                "{id}"
-            );
+            assert_eq!(acceptance.message_id.as_deref(), expected["message_id"].as_str(), "{id}");
             assert_eq!(expected["status"], "accepted", "{id}");
             return assert!(error.is_null(), "{id}");
         }
@@ -203,19 +199,11 @@ fn refuses_every_reject_fixture() {
             None => refused_by_the_api.push(fixture["id"].as_str().unwrap().to_owned()),
             Some(route) => {
                 let result = rig(&fixture).adapter.prepare(&route);
-                assert!(
-                    result.is_err_and(|faults| !faults.is_empty()),
-                    "{}",
-                    fixture["id"]
-                );
+                assert!(result.is_err_and(|faults| !faults.is_empty()), "{}", fixture["id"]);
             }
         }
     }
-    let expected = [
-        "reject-custom-exts-number",
-        "reject-image-without-url",
-        "reject-no-recipients",
-    ];
+    let expected = ["reject-custom-exts-number", "reject-image-without-url", "reject-no-recipients"];
     assert_eq!(refused_by_the_api, expected);
 }
 
@@ -264,9 +252,7 @@ fn renews_tokens_before_their_end_but_never_too_often() {
         (Value::Null, None),
     ] {
         let body = json!({"access_token": "t", "expires_in": expires_in}).to_string();
-        let token = grant
-            .decode_grant(&WireResponse::json(StatusCode::OK, body), NOW)
-            .unwrap();
+        let token = grant.decode_grant(&WireResponse::json(StatusCode::OK, body), NOW).unwrap();
         let after = token.refresh_at.map(|at| at.duration_since(NOW).unwrap());
         assert_eq!(after, refresh_after.map(Duration::from_secs), "{expires_in}");
     }
@@ -289,19 +275,13 @@ fn unusable_token_answers_are_provider_errors() {
         else {
             panic!("{status} {body}");
         };
-        assert_eq!(
-            (failure.kind.as_str(), failure.retryable),
-            (class, is_retryable),
-            "{status} {body}"
-        );
+        assert_eq!((failure.kind.as_str(), failure.retryable), (class, is_retryable), "{status} {body}");
     }
 }
 
 #[test]
 fn a_static_token_is_used_and_never_renewed() {
-    let grant = build("org_name = \"o\"\napp_name = \"a\"\napp_token = \"T\"")
-        .unwrap()
-        .grant;
+    let grant = build("org_name = \"o\"\napp_name = \"a\"\napp_token = \"T\"").unwrap().grant;
     let token = grant.fixed().unwrap();
     assert_eq!((token.value.expose(), token.refresh_at), ("T", None));
     assert!(matches!(grant.encode_grant(0), Err(AuthError::Refused { .. })));
@@ -319,10 +299,7 @@ fn wrong_keys_name_themselves() {
         "org_name = \"o\"\napp_name = \"\"\napp_token = \"t\"\nclient_id = \"c\"\ntoken_ttl_seconds = 5",
         &["/app_name", "/client_id", "/token_ttl_seconds"],
     );
-    check(
-        &format!("{FIXTURE_KEYS}token_ttl_seconds = -1"),
-        &["/token_ttl_seconds"],
-    );
+    check(&format!("{FIXTURE_KEYS}token_ttl_seconds = -1"), &["/token_ttl_seconds"]);
     check(&format!("{FIXTURE_KEYS}secret = \"x\""), &["/secret"]);
 }
 
@@ -365,10 +342,7 @@ fn refuses_native_payloads_with_another_shape() {
         (json!({"type": "txt"}), "/message/payload/body"),
         (json!({"type": "txt", "body": {}}), "/message/payload/body"),
         (json!({"type": "sms", "body": {"a": 1}}), "/message/payload/type"),
-        (
-            json!({"type": "txt", "body": {"a": 1}, "to": []}),
-            "/message/payload/to",
-        ),
+        (json!({"type": "txt", "body": {"a": 1}, "to": []}), "/message/payload/to"),
     ] {
         let mut intent = text_intent();
         intent["message"] = json!({"type": "native", "payload": payload});
@@ -435,16 +409,9 @@ fn warns_of_hints_that_have_no_field() {
     check(
         json!({"type": "video", "url": "https://x/a", "size_bytes": 2, "format": "mp4", "thumbnail_height": 1,
                "thumbnail_format": "JPG"}),
-        &[
-            "/message/format",
-            "/message/thumbnail_height",
-            "/message/thumbnail_format",
-        ],
+        &["/message/format", "/message/thumbnail_height", "/message/thumbnail_format"],
     );
-    check(
-        json!({"type": "file", "url": "https://x/a", "size_bytes": 2}),
-        &["/message/size_bytes"],
-    );
+    check(json!({"type": "file", "url": "https://x/a", "size_bytes": 2}), &["/message/size_bytes"]);
 }
 
 #[test]
@@ -462,21 +429,12 @@ fn members_carry_the_rooms_reference_and_cost_one_message_a_call() {
     };
     assert_eq!(&*chatroom_id, "room");
     assert_eq!(members.iter().collect::<Vec<_>>(), ["a", "7"]);
-    assert_eq!(
-        members.reference(1).map(|reference| &**reference),
-        Some("our-room")
-    );
+    assert_eq!(members.reference(1).map(|reference| &**reference), Some("our-room"));
     let chunking = prepared.chunking();
-    assert_eq!(
-        (chunking.recipients_per_call, chunking.cost),
-        (20, MessageCost::PerCall)
-    );
+    assert_eq!((chunking.recipients_per_call, chunking.cost), (20, MessageCost::PerCall));
     let (_, rooms) = prepare(&rig, &text_intent());
     let chunking = rooms.chunking();
-    assert_eq!(
-        (chunking.recipients_per_call, chunking.cost),
-        (3, MessageCost::PerRecipient)
-    );
+    assert_eq!((chunking.recipients_per_call, chunking.cost), (3, MessageCost::PerRecipient));
 }
 
 #[test]
@@ -501,10 +459,8 @@ fn check_answer(status: u16, body: &str, expected: [(&str, &str); 2], warnings: 
     let positions = all(&list);
     let response = WireResponse::json(StatusCode::from_u16(status).unwrap(), body.to_owned());
     let answer = prepared.decode(&call(&list, &positions), &response);
-    let found: Vec<_> = answer
-        .iter()
-        .flat_map(|answer| answer.warnings.iter().map(|warning| warning.code))
-        .collect();
+    let found: Vec<_> =
+        answer.iter().flat_map(|answer| answer.warnings.iter().map(|warning| warning.code)).collect();
     assert_eq!(found, warnings, "{body}");
     let outcomes = settle(answer, &response, 2);
     for (outcome, expected) in outcomes.iter().zip(expected) {
@@ -530,18 +486,8 @@ fn odd_answers_are_never_acceptances() {
     check_answer(200, "", broken, &[]);
     check_answer(204, "", broken, &[]);
     check_answer(302, r#"{"data":{"1":"11","2":"12"}}"#, broken, &[]);
-    check_answer(
-        200,
-        r#"{"error":"new_error","data":{"1":"11","2":"12"}}"#,
-        broken,
-        &[],
-    );
-    check_answer(
-        200,
-        r#"{"error":5,"data":{"1":"11"}}"#,
-        [("accepted", "11"), open[1]],
-        &[],
-    );
+    check_answer(200, r#"{"error":"new_error","data":{"1":"11","2":"12"}}"#, broken, &[]);
+    check_answer(200, r#"{"error":5,"data":{"1":"11"}}"#, [("accepted", "11"), open[1]], &[]);
 }
 
 #[test]
@@ -605,11 +551,7 @@ fn check_invariants(status: u16, body: &[u8]) {
         let outcomes = settle(answer, &response, list.len());
         assert_eq!(outcomes.len(), list.len());
         for (id, outcome) in list.iter().zip(outcomes.iter()) {
-            let room = if intent.get("provider_options").is_some() {
-                "1"
-            } else {
-                id
-            };
+            let room = if intent.get("provider_options").is_some() { "1" } else { id };
             if matches!(outcome, Outcome::Accepted(_)) {
                 assert_eq!(status, 200);
                 let names_it = String::from_utf8_lossy(body).contains(&format!("\"{room}\":"));

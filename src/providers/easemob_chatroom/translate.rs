@@ -86,21 +86,14 @@ pub(super) fn prepare(
         head: encode_head(route, &content, &options),
         audience,
         chunking: if is_directed {
-            Chunking {
-                recipients_per_call: MOST_MEMBERS_PER_CALL,
-                cost: MessageCost::PerCall,
-            }
+            Chunking { recipients_per_call: MOST_MEMBERS_PER_CALL, cost: MessageCost::PerCall }
         } else {
             Chunking {
                 recipients_per_call: profile.recipients_per_call.get(),
                 cost: MessageCost::PerRecipient,
             }
         },
-        path: if is_directed {
-            endpoints.members.clone()
-        } else {
-            endpoints.rooms.clone()
-        },
+        path: if is_directed { endpoints.members.clone() } else { endpoints.rooms.clone() },
         timeout: endpoints.timeout,
     })
 }
@@ -133,11 +126,7 @@ fn find_audience(route: &Route, users: Option<&[Arc<str>]>, faults: &mut Vec<Fau
             format!("with `users`, {NAME} takes exactly one chatroom"),
         ));
     } else if room.is_empty() {
-        faults.push(Fault::new(
-            "/to/0",
-            FaultCode::InvalidRecipient,
-            "a chatroom id must not be empty",
-        ));
+        faults.push(Fault::new("/to/0", FaultCode::InvalidRecipient, "a chatroom id must not be empty"));
     }
     let text_bytes = users.iter().map(|user| user.len()).sum();
     let mut members = RecipientList::with_capacity(users.len(), text_bytes);
@@ -147,10 +136,7 @@ fn find_audience(route: &Route, users: Option<&[Arc<str>]>, faults: &mut Vec<Fau
             None => members.push(user),
         }
     }
-    Audience::Members {
-        chatroom_id: room.into(),
-        members: Arc::new(members),
-    }
+    Audience::Members { chatroom_id: room.into(), members: Arc::new(members) }
 }
 
 fn encode_head(route: &Route, content: &Content, options: &Options) -> Vec<u8> {
@@ -202,9 +188,7 @@ impl Prepared for PreparedRoute {
         push_texts(&mut body, ids.iter());
         body.extend_from_slice(TAIL);
         let mut request = WireRequest::post_json(&*self.path, body, self.timeout);
-        request
-            .headers
-            .insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         request
     }
 
@@ -216,16 +200,12 @@ impl Prepared for PreparedRoute {
             let failure = codes::failure(meaning, status, error.as_ref());
             return Ok(Answer::from(match meaning.fate {
                 Fate::Undecided => Verdict::Undecided(failure),
-                Fate::Refused(repeat) => Verdict::Refused {
-                    failure,
-                    repeat,
-                    retry_after: wait(repeat, response),
-                },
+                Fate::Refused(repeat) => {
+                    Verdict::Refused { failure, repeat, retry_after: wait(repeat, response) }
+                }
             }));
         }
-        let answer = answer
-            .filter(|_| status == 200)
-            .ok_or(DecodeError::NotDocumented)?;
+        let answer = answer.filter(|_| status == 200).ok_or(DecodeError::NotDocumented)?;
         let mut reading = Reading::default();
         let outcomes = match &self.audience {
             Audience::Members { chatroom_id, .. } => {
@@ -234,11 +214,7 @@ impl Prepared for PreparedRoute {
             }
             Audience::To | Audience::Everyone => reading.read_rooms(&answer, call.recipients),
         };
-        Ok(Answer {
-            verdict: Verdict::Answered(outcomes),
-            request_id: None,
-            warnings: reading.warnings(),
-        })
+        Ok(Answer { verdict: Verdict::Answered(outcomes), request_id: None, warnings: reading.warnings() })
     }
 }
 

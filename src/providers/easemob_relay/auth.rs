@@ -42,13 +42,7 @@ impl SignedQuery {
 impl Sign for SignedQuery {
     fn sign(&self, attempt: &Attempt<'_>, request: &mut WireRequest) -> Result<(), AuthError> {
         let given = given_query(attempt.route.provider_options.as_ref())?;
-        let Query {
-            api_version,
-            client,
-            version,
-            channel,
-            sign,
-        } = &self.configured;
+        let Query { api_version, client, version, channel, sign } = &self.configured;
         // In the order of the document's URL.
         for (name, given, configured) in [
             ("apiVersion", given.api_version, api_version),
@@ -66,10 +60,7 @@ impl Sign for SignedQuery {
 fn given_query(options: Option<&JsonText>) -> Result<GivenQuery, AuthError> {
     // The text is compact and its names are written without needless escapes, so that looking for the name
     // spares nearly every request the parsing.
-    let Some(text) = options
-        .map(JsonText::as_str)
-        .filter(|text| text.contains("\"query\""))
-    else {
+    let Some(text) = options.map(JsonText::as_str).filter(|text| text.contains("\"query\"")) else {
         return Ok(GivenQuery::default());
     };
     let options: Options =

@@ -105,11 +105,7 @@ impl Gaps<'_> {
     /// A field without which the message would not be the same is refused.
     fn refuse(&mut self, name: &str, is_given: bool) {
         if is_given {
-            self.fault(
-                name,
-                FaultCode::Unsupported,
-                format!("easemob_relay has no field for `{name}`"),
-            );
+            self.fault(name, FaultCode::Unsupported, format!("easemob_relay has no field for `{name}`"));
         }
     }
 
@@ -120,8 +116,7 @@ impl Gaps<'_> {
     }
 
     fn fault(&mut self, name: &str, code: FaultCode, detail: String) {
-        self.faults
-            .push(Fault::new(format!("/message/{name}"), code, detail));
+        self.faults.push(Fault::new(format!("/message/{name}"), code, detail));
     }
 
     fn thumbnail(&mut self, thumbnail: &Thumbnail) {

@@ -32,10 +32,7 @@ fn accepted() -> Outcome {
 }
 
 fn failure(kind: FailureKind, envelope: &Envelope<'_>, text: &str, hint: &str) -> Failure {
-    Failure::provider(kind)
-        .with_code(envelope.code.clone())
-        .with_message(text)
-        .with_hint(hint)
+    Failure::provider(kind).with_code(envelope.code.clone()).with_message(text).with_hint(hint)
 }
 
 /// The answer says something about the call but not about this recipient.
@@ -46,12 +43,7 @@ fn unaccounted(envelope: &Envelope<'_>, hint: &str) -> Outcome {
 
 /// A failure somewhere, and no message of this call named: part of it may be sent.
 fn nobody_named(envelope: &Envelope<'_>) -> Verdict {
-    Verdict::Undecided(failure(
-        FailureKind::ProviderError,
-        envelope,
-        &envelope.message,
-        codes::NOBODY_NAMED,
-    ))
+    Verdict::Undecided(failure(FailureKind::ProviderError, envelope, &envelope.message, codes::NOBODY_NAMED))
 }
 
 fn unreadable(call: &Call<'_>, code: Code, envelope: &Envelope<'_>) -> Verdict {
@@ -69,12 +61,7 @@ fn nothing_listed(call: &Call<'_>, code: Code, envelope: &Envelope<'_>) -> Verdi
         Code::Sent => Verdict::Answered(Outcomes::same(accepted(), call.recipients.len())),
         Code::NotAllSent => nobody_named(envelope),
         Code::Other => Verdict::Refused {
-            failure: failure(
-                FailureKind::ProviderError,
-                envelope,
-                &envelope.message,
-                codes::OTHER_CODE,
-            ),
+            failure: failure(FailureKind::ProviderError, envelope, &envelope.message, codes::OTHER_CODE),
             repeat: Repeat::Never,
             retry_after: None,
         },
@@ -92,11 +79,8 @@ struct Findings<'a> {
 impl<'a> Findings<'a> {
     fn collect(call: &Call<'_>, entries: &[Option<Cow<'_, str>>], message: &'a str) -> Self {
         let texts = split_texts(message, entries.len());
-        let mut findings = Self {
-            named: Vec::with_capacity(entries.len()),
-            has_nameless: false,
-            has_strangers: false,
-        };
+        let mut findings =
+            Self { named: Vec::with_capacity(entries.len()), has_nameless: false, has_strangers: false };
         let mut attribution = Attribution::new(call.recipients);
         let mut is_named = vec![false; call.recipients.len()];
         for (index, entry) in entries.iter().enumerate() {
@@ -124,10 +108,7 @@ impl<'a> Findings<'a> {
 /// Assumed from the example: a list printed as `[first, second]` in the order of `data`. A text that holds a
 /// comma itself spoils the count, and then every message gets the whole.
 fn split_texts(message: &str, count: usize) -> Vec<&str> {
-    let inside = message
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(message);
+    let inside = message.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(message);
     let texts: Vec<&str> = inside.split(", ").collect();
     if texts.len() == count { texts } else { Vec::new() }
 }
@@ -149,19 +130,11 @@ fn listed(call: &Call<'_>, code: Code, envelope: &Envelope<'_>, entries: &[Optio
     if code == Code::Sent && !findings.named.is_empty() {
         warnings.push(warning(WarningCode::ContradictoryAnswer, codes::SENT_BUT_LISTED));
     }
-    Answer {
-        verdict,
-        request_id: None,
-        warnings,
-    }
+    Answer { verdict, request_id: None, warnings }
 }
 
 fn sent_but_listed(call: &Call<'_>, envelope: &Envelope<'_>, findings: &Findings<'_>) -> Verdict {
-    let rest = if findings.has_nameless {
-        unaccounted(envelope, codes::NOT_TOLD_APART)
-    } else {
-        accepted()
-    };
+    let rest = if findings.has_nameless { unaccounted(envelope, codes::NOT_TOLD_APART) } else { accepted() };
     if findings.named.is_empty() {
         return Verdict::Answered(Outcomes::same(rest, call.recipients.len()));
     }
@@ -194,12 +167,7 @@ fn not_sent(call: &Call<'_>, code: Code, envelope: &Envelope<'_>, findings: &Fin
             Some((known, pick)) if known == *text => pick,
             Some(_) | None => {
                 let meaning = codes::meaning(text);
-                outcomes.add(Outcome::failed(failure(
-                    meaning.kind,
-                    envelope,
-                    text,
-                    meaning.hint,
-                )))
+                outcomes.add(Outcome::failed(failure(meaning.kind, envelope, text, meaning.hint)))
             }
         };
         last = Some((text, pick));
@@ -209,10 +177,5 @@ fn not_sent(call: &Call<'_>, code: Code, envelope: &Envelope<'_>, findings: &Fin
 }
 
 fn warning(code: WarningCode, detail: &str) -> Warning {
-    Warning {
-        code,
-        channel: None,
-        pointer: None,
-        detail: detail.to_owned(),
-    }
+    Warning { code, channel: None, pointer: None, detail: detail.to_owned() }
 }

@@ -64,10 +64,7 @@ fn build(common: &CommonSettings, fields: &mut Fields<'_>) -> Option<(Box<dyn Ad
         settings,
         timeout: common.timeout,
     };
-    Some((
-        Box::new(relay),
-        Auth::Sign(Box::new(auth::SignedQuery::new(query))),
-    ))
+    Some((Box::new(relay), Auth::Sign(Box::new(auth::SignedQuery::new(query)))))
 }
 
 /// Source: interface 2.8, tables "message fields" (the seven `msgType` values) and "body format"

@@ -49,13 +49,9 @@ pub(super) fn read(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options
     let options = Options {
         target_type: fields.choice("target_type", &targets),
         media_file: fields.text("media_file"),
-        file_url: fields
-            .text("file_url")
-            .filter(|url| is_http_url(url, &mut fields)),
+        file_url: fields.text("file_url").filter(|url| is_http_url(url, &mut fields)),
         ext: fields.json_object("ext"),
-        req_url: fields
-            .text("req_url")
-            .and_then(|text| check_req_url(&mut fields, text)),
+        req_url: fields.text("req_url").and_then(|text| check_req_url(&mut fields, text)),
     };
     fields.object("query", |query| {
         for name in ["api_version", "client", "version", "channel", "sign"] {
@@ -76,11 +72,7 @@ fn is_http_url(text: &str, fields: &mut Fields<'_>) -> bool {
         })
     }) && !text.contains(|symbol: char| symbol.is_whitespace() || symbol.is_control());
     if !is_url {
-        fields.fault_at(
-            "file_url",
-            FaultCode::OutOfRange,
-            "must be an absolute http or https URL",
-        );
+        fields.fault_at("file_url", FaultCode::OutOfRange, "must be an absolute http or https URL");
     }
     is_url
 }

@@ -109,9 +109,7 @@ impl StandIn for Standin {
 
 fn is_signed(request: &Arrival<'_>) -> bool {
     request.query.split('&').count() == QUERY.len()
-        && QUERY
-            .iter()
-            .all(|(name, value)| request.query_value(name).as_deref() == Some(*value))
+        && QUERY.iter().all(|(name, value)| request.query_value(name).as_deref() == Some(*value))
 }
 
 /// One entry of `messages`, found sound.
@@ -199,10 +197,7 @@ fn read_message(entry: &Value) -> Result<Sound, &'static str> {
     let msg_body = Value::Object(msg_body);
     check_file(entry, msg_type)?;
     let receiver = check_body(&msg_body, msg_type)?;
-    Ok(Sound {
-        receiver,
-        entry: entry.clone(),
-    })
+    Ok(Sound { receiver, entry: entry.clone() })
 }
 
 fn check_file(entry: &Value, msg_type: &str) -> Result<(), &'static str> {
@@ -240,9 +235,7 @@ fn check_body(msg_body: &Value, msg_type: &str) -> Result<String, &'static str> 
         None | Some(Some("users" | "chatgroups")) => {}
         Some(Some(_) | None) => return Err("targetType"),
     }
-    let has_place = ["lat", "lng", "addr"]
-        .iter()
-        .all(|name| filled(msg_body, name).is_some());
+    let has_place = ["lat", "lng", "addr"].iter().all(|name| filled(msg_body, name).is_some());
     if msg_type == "loc" && !has_place {
         return Err("lat, lng, addr");
     }
@@ -250,10 +243,7 @@ fn check_body(msg_body: &Value, msg_type: &str) -> Result<String, &'static str> 
 }
 
 fn filled<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object
-        .get(name)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
+    object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// The document's success answer has `page`, its failure answer has not.
@@ -272,11 +262,7 @@ fn envelope(now: SystemTime, code: u16, message: &str, data: &Value) -> StandInA
     {
         body.insert("page".to_owned(), Value::Null);
     }
-    respond(
-        StatusCode::OK,
-        "application/json;charset=UTF-8",
-        &body.to_string(),
-    )
+    respond(StatusCode::OK, "application/json;charset=UTF-8", &body.to_string())
 }
 
 fn page(status: StatusCode, body: &str) -> StandInAnswer {
@@ -296,9 +282,5 @@ fn throttled() -> StandInAnswer {
 fn respond(status: StatusCode, content_type: &'static str, body: &str) -> StandInAnswer {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    StandInAnswer::Respond(WireResponse {
-        status,
-        headers,
-        body: body.to_owned().into(),
-    })
+    StandInAnswer::Respond(WireResponse { status, headers, body: body.to_owned().into() })
 }

@@ -59,26 +59,15 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<(Settings, Query)> {
     let req_url = fields.required_text("req_url");
     let req_url = req_url.and_then(|text| check_req_url(fields, text));
     if !fields.has("msg_body_encoding") {
-        fields.fault_at(
-            "msg_body_encoding",
-            FaultCode::Required,
-            "`msg_body_encoding` is required",
-        );
+        fields.fault_at("msg_body_encoding", FaultCode::Required, "`msg_body_encoding` is required");
     }
-    let encodings = [
-        ("object", MsgBodyEncoding::Object),
-        ("string", MsgBodyEncoding::Text),
-    ];
+    let encodings = [("object", MsgBodyEncoding::Object), ("string", MsgBodyEncoding::Text)];
     let msg_body_encoding = fields.choice("msg_body_encoding", &encodings);
     if !fields.has("query") {
         fields.fault_at("query", FaultCode::Required, "`query` is required");
     }
     let query = fields.object("query", read_query);
-    let settings = Settings {
-        path: path?,
-        req_url: req_url?,
-        msg_body_encoding: msg_body_encoding?,
-    };
+    let settings = Settings { path: path?, req_url: req_url?, msg_body_encoding: msg_body_encoding? };
     Some((settings, query?))
 }
 

@@ -49,20 +49,13 @@ fn try_channel(settings: &str, extra: &Value) -> Result<Channel, Vec<Fault>> {
     let text = keys.to_string();
     let mut fields = Fields::parse(&text, "", Numbers::OrText).unwrap();
     let common = CommonSettings::read(&mut fields, PROVIDER.most_recipients_per_call);
-    let parts = common
-        .as_ref()
-        .and_then(|common| (PROVIDER.build)(common, &mut fields));
+    let parts = common.as_ref().and_then(|common| (PROVIDER.build)(common, &mut fields));
     let faults = fields.finish();
     if !faults.is_empty() {
         return Err(faults);
     }
     let (adapter, auth) = parts.unwrap();
-    Ok(Channel {
-        provider: NAME,
-        settings: common.unwrap(),
-        adapter,
-        auth,
-    })
+    Ok(Channel { provider: NAME, settings: common.unwrap(), adapter, auth })
 }
 
 fn json_text(value: &Value) -> JsonText {
@@ -70,10 +63,7 @@ fn json_text(value: &Value) -> JsonText {
 }
 
 fn text_or_json(value: &Value) -> TextOrJson {
-    value.as_str().map_or_else(
-        || TextOrJson::Json(json_text(value)),
-        |text| TextOrJson::Text(text.into()),
-    )
+    value.as_str().map_or_else(|| TextOrJson::Json(json_text(value)), |text| TextOrJson::Text(text.into()))
 }
 
 fn text(value: &Value, name: &str) -> Option<Arc<str>> {
@@ -91,29 +81,20 @@ fn small(value: &Value, name: &str) -> Option<u32> {
 /// A request's `message`; `None` if the edge would refuse it.
 fn message(value: &Value) -> Option<Message> {
     Some(match value["type"].as_str()? {
-        "text" => Message::Text {
-            text: text(value, "text")?,
-        },
+        "text" => Message::Text { text: text(value, "text")? },
         "location" => Message::Location(Location {
             latitude: value["latitude"].as_f64()?,
             longitude: value["longitude"].as_f64()?,
             address: text(value, "address"),
         }),
-        "command" => Message::Command {
-            action: text(value, "action")?,
-            params: value.get("params").map(json_text),
-        },
-        "custom" => Message::Custom(Custom {
-            data: value.get("data").map(text_or_json),
-            ..Custom::default()
-        }),
-        "face" => Message::Face {
-            index: value["index"].as_i64()?,
-            data: text(value, "data"),
-        },
-        "native" => Message::Native {
-            payload: json_text(&value["payload"]),
-        },
+        "command" => {
+            Message::Command { action: text(value, "action")?, params: value.get("params").map(json_text) }
+        }
+        "custom" => {
+            Message::Custom(Custom { data: value.get("data").map(text_or_json), ..Custom::default() })
+        }
+        "face" => Message::Face { index: value["index"].as_i64()?, data: text(value, "data") },
+        "native" => Message::Native { payload: json_text(&value["payload"]) },
         media => return media_message(media, value),
     })
 }
@@ -136,14 +117,7 @@ fn media_message(media: &str, value: &Value) -> Option<Message> {
             secret,
             thumbnail: thumbnail(value),
         }),
-        "audio" => Message::Audio(Audio {
-            url,
-            filename,
-            duration_seconds,
-            size_bytes,
-            id,
-            secret,
-        }),
+        "audio" => Message::Audio(Audio { url, filename, duration_seconds, size_bytes, id, secret }),
         "video" => Message::Video(Video {
             url,
             filename,
@@ -153,13 +127,7 @@ fn media_message(media: &str, value: &Value) -> Option<Message> {
             secret,
             thumbnail: thumbnail(value),
         }),
-        "file" => Message::File(File {
-            url,
-            filename,
-            size_bytes,
-            id,
-            secret,
-        }),
+        "file" => Message::File(File { url, filename, size_bytes, id, secret }),
         _ => return None,
     })
 }
@@ -178,12 +146,9 @@ fn thumbnail(value: &Value) -> Thumbnail {
 /// A fixture's `intent` as a route; `None` if the edge would refuse it.
 fn route(intent: &Value) -> Option<Arc<Route>> {
     let to = intent["to"].as_array().unwrap();
-    let target_type = intent["target_type"].as_str().map(|word| {
-        *TargetType::ALL
-            .iter()
-            .find(|known| known.as_str() == word)
-            .unwrap()
-    });
+    let target_type = intent["target_type"]
+        .as_str()
+        .map(|word| *TargetType::ALL.iter().find(|known| known.as_str() == word).unwrap());
     Some(Arc::new(Route {
         channel: ChannelName::parse("relay").unwrap(),
         sender: text(intent, "from"),
@@ -196,9 +161,7 @@ fn route(intent: &Value) -> Option<Arc<Route>> {
             body: text(push, "body"),
             ..Push::default()
         }),
-        provider_options: intent
-            .get("provider_options")
-            .map(|options| json_text(&options[NAME])),
+        provider_options: intent.get("provider_options").map(|options| json_text(&options[NAME])),
     }))
 }
 
@@ -213,29 +176,20 @@ fn text_route(to: &[&str]) -> Value {
 /// First occurrences only, as the engine plans them.
 fn distinct(list: &RecipientList) -> Positions {
     let mut seen = HashSet::new();
-    let first: Vec<u32> = (0..narrow(list.len()))
-        .filter(|position| seen.insert(list.id(*position)))
-        .collect();
+    let first: Vec<u32> =
+        (0..narrow(list.len())).filter(|position| seen.insert(list.id(*position))).collect();
     let count = first.len();
     Positions::Picked(first.into(), 0..count)
 }
 
 fn call<'a>(list: &'a RecipientList, positions: &'a Positions) -> Call<'a> {
-    Call {
-        recipients: Recipients::new(list, positions),
-        now: SystemTime::UNIX_EPOCH,
-        nonce: 1,
-    }
+    Call { recipients: Recipients::new(list, positions), now: SystemTime::UNIX_EPOCH, nonce: 1 }
 }
 
 fn signed(channel: &Channel, route: &Route, prepared: &dyn Prepared, call: &Call<'_>) -> WireRequest {
     let mut request = prepared.encode(call);
     assert!(request.query.is_empty(), "no credentials before signing");
-    let attempt = Attempt {
-        route,
-        now: call.now,
-        nonce: 2,
-    };
+    let attempt = Attempt { route, now: call.now, nonce: 2 };
     match &channel.auth {
         Auth::Sign(sign) => sign.sign(&attempt, &mut request).unwrap(),
         Auth::Token(_) => panic!("the relay has no tokens"),
@@ -268,10 +222,7 @@ fn assert_request(actual: &WireRequest, expected: &Value, id: &str) {
         .collect::<serde_json::Map<_, _>>()
         .into();
     assert_eq!(query, expected["query"], "{id}");
-    assert!(
-        actual.query.iter().all(|parameter| parameter.is_secret),
-        "{id}: the whole query is secret"
-    );
+    assert!(actual.query.iter().all(|parameter| parameter.is_secret), "{id}: the whole query is secret");
     for (name, value) in expected["headers"].as_object().unwrap() {
         assert_eq!(actual.headers.get(name).unwrap(), value.as_str().unwrap(), "{id}");
     }
@@ -292,11 +243,7 @@ fn response(exchange: &Value) -> WireResponse {
         None => exchange["response"]["body_text"].as_str().unwrap().to_owned(),
     };
     let status = u16::try_from(exchange["http_status"].as_u64().unwrap()).unwrap();
-    WireResponse {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers,
-        body: body.into(),
-    }
+    WireResponse { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() }
 }
 
 /// One outcome per recipient, whatever the verdict.
@@ -321,10 +268,7 @@ fn assert_failure(failure: &Failure, expected: &Value, id: &str) {
     if let Some(text) = error.get("provider_message") {
         assert_eq!(failure.provider_message.as_deref(), text.as_str(), "{id}");
     }
-    let is_retryable = matches!(
-        error["retry"].as_str().unwrap(),
-        "yes" | "same-body" | "recipients-only"
-    );
+    let is_retryable = matches!(error["retry"].as_str().unwrap(), "yes" | "same-body" | "recipients-only");
     assert_eq!(failure.retryable, is_retryable, "{id}");
     assert!(failure.hint.is_some(), "{id}: no hint");
 }
@@ -401,9 +345,8 @@ fn check_exchange(
 fn writes_every_request_fixture() {
     let fixtures = fixtures("request");
     // One fixture has no intent: it shows the document's own example, which the adapter never sends.
-    let (with_intent, without): (Vec<_>, Vec<_>) = fixtures
-        .iter()
-        .partition(|fixture| fixture.get("intent").is_some());
+    let (with_intent, without): (Vec<_>, Vec<_>) =
+        fixtures.iter().partition(|fixture| fixture.get("intent").is_some());
     assert_eq!((with_intent.len(), without.len()), (14, 1));
     assert_eq!(without[0]["id"], "req-seed-verbatim");
     for fixture in with_intent {
@@ -435,12 +378,7 @@ fn settles_every_chunked_fixture() {
     for fixture in &fixtures {
         let channel = channel(&extra_keys(fixture));
         let route = route(&fixture["intent"]).unwrap();
-        let size = channel
-            .adapter
-            .prepare(&route)
-            .unwrap()
-            .chunking()
-            .recipients_per_call;
+        let size = channel.adapter.prepare(&route).unwrap().chunking().recipients_per_call;
         let chunks: Vec<_> = distinct(&route.to).chunks(size).collect();
         let exchanges = fixture["exchanges"].as_array().unwrap();
         assert_eq!(chunks.len(), exchanges.len());
@@ -470,18 +408,13 @@ fn refuses_every_reject_fixture() {
 #[test]
 fn no_fixture_is_of_another_kind() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/easemob-relay");
-    let known: usize = ["request", "exchange", "multi", "reject"]
-        .map(|kind| fixtures(kind).len())
-        .iter()
-        .sum();
+    let known: usize =
+        ["request", "exchange", "multi", "reject"].map(|kind| fixtures(kind).len()).iter().sum();
     assert_eq!(fs::read_dir(folder).unwrap().count(), known);
 }
 
 fn pointers(faults: &[Fault]) -> Vec<(&str, FaultCode)> {
-    faults
-        .iter()
-        .map(|fault| (fault.pointer.as_str(), fault.code))
-        .collect()
+    faults.iter().map(|fault| (fault.pointer.as_str(), fault.code)).collect()
 }
 
 #[test]
@@ -554,23 +487,14 @@ fn refuses_what_it_cannot_carry() {
     let url = "https://cdn.example.com/x";
     check(
         json!({ "type": "image", "url": url, "secret": "s", "thumbnail_secret": "t", "width": 1 }),
-        &[
-            ("/message/secret", FaultCode::Unsupported),
-            ("/message/thumbnail_secret", FaultCode::Unsupported),
-        ],
+        &[("/message/secret", FaultCode::Unsupported), ("/message/thumbnail_secret", FaultCode::Unsupported)],
     );
-    check(
-        json!({ "type": "command", "action": "" }),
-        &[("/message/action", FaultCode::OutOfRange)],
-    );
+    check(json!({ "type": "command", "action": "" }), &[("/message/action", FaultCode::OutOfRange)]);
     check(
         json!({ "type": "location", "latitude": 1.5, "longitude": 2, "address": "" }),
         &[("/message/address", FaultCode::OutOfRange)],
     );
-    check(
-        json!({ "type": "native", "payload": [] }),
-        &[("/message/payload", FaultCode::WrongType)],
-    );
+    check(json!({ "type": "native", "payload": [] }), &[("/message/payload", FaultCode::WrongType)]);
     check(
         json!({ "type": "native", "payload": { "toUser": "x", "ext": "y" } }),
         &[
@@ -590,12 +514,7 @@ fn takes_each_value_from_one_place_only() {
     let prefix = "/provider_options/easemob_relay";
     let mut twice = options(json!({ "ext": {} }));
     twice["ext"] = json!({});
-    check_faults(
-        &own_text,
-        &twice,
-        &none,
-        &[(&format!("{prefix}/ext"), FaultCode::Conflict)],
-    );
+    check_faults(&own_text, &twice, &none, &[(&format!("{prefix}/ext"), FaultCode::Conflict)]);
     check_faults(
         &native,
         &options(json!({ "ext": {}, "media_file": "b", "file_url": "https://x/y" })),
@@ -640,10 +559,7 @@ fn warns_of_hints_that_are_left_out() {
         .collect();
     let expected = ["duration_seconds", "size_bytes", "format", "thumbnail_url"]
         .map(|name| (WarningCode::FieldLeftOut, format!("/message/{name}")));
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(code, pointer)| (*code, pointer.as_str()))
-        .collect();
+    let expected: Vec<_> = expected.iter().map(|(code, pointer)| (*code, pointer.as_str())).collect();
     assert_eq!(warned, expected);
 }
 
@@ -659,10 +575,7 @@ fn every_recipient_adds_to_the_time_of_a_call() {
 #[test]
 fn the_option_decides_the_target_where_the_request_is_silent() {
     let mut intent = text_route(&["1"]);
-    for (option, expected) in [
-        (json!({}), "users"),
-        (json!({ "target_type": "chatgroups" }), "chatgroups"),
-    ] {
+    for (option, expected) in [(json!({}), "users"), (json!({ "target_type": "chatgroups" }), "chatgroups")] {
         intent["provider_options"] = json!({ NAME: option });
         let route = route(&intent).unwrap();
         let prepared = channel(&json!({})).adapter.prepare(&route).unwrap();
@@ -726,11 +639,7 @@ fn decides_by_code_and_list() {
     let contradiction = [WarningCode::ContradictoryAnswer];
     let both = [WarningCode::UnexpectedRecipient, WarningCode::ContradictoryAnswer];
     let check = |code: u32, data: Value, expected, codes: &[WarningCode]| {
-        check_answer(
-            &json!({ "code": code, "message": "x", "data": data }),
-            expected,
-            codes,
-        );
+        check_answer(&json!({ "code": code, "message": "x", "data": data }), expected, codes);
     };
     check(200, json!(null), [TAKEN; 3], &[]);
     check(200, json!(""), [TAKEN; 3], &[]);
@@ -745,18 +654,8 @@ fn decides_by_code_and_list() {
     check(500, json!(["9"]), [OPEN; 3], &stranger);
     check(500, json!([3, "9", 3, 1]), [FAILED, TAKEN, FAILED], &stranger);
     check(500, json!({ "toUser": "2" }), [TAKEN, FAILED, TAKEN], &[]);
-    check(
-        500,
-        json!([{ "msgBody": "{", "toUser": 2 }]),
-        [TAKEN, FAILED, TAKEN],
-        &[],
-    );
-    check(
-        500,
-        json!(["2", { "msgBody": {} }]),
-        [UNTOLD, FAILED, UNTOLD],
-        &[],
-    );
+    check(500, json!([{ "msgBody": "{", "toUser": 2 }]), [TAKEN, FAILED, TAKEN], &[]);
+    check(500, json!(["2", { "msgBody": {} }]), [UNTOLD, FAILED, UNTOLD], &[]);
     check(500, json!(["", 1.0]), [OPEN; 3], &[]);
     check(403, json!([]), [FAILED; 3], &[]);
     check(403, json!(["2"]), [UNTOLD, FAILED, UNTOLD], &[]);
@@ -832,12 +731,8 @@ fn check_any_answer(body: &[u8]) {
         return;
     };
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let code = value["code"]
-        .as_str()
-        .map_or_else(|| value["code"].to_string(), str::to_owned);
-    let has_acceptance = outcomes(&answer, 3)
-        .iter()
-        .any(|outcome| matches!(outcome, Outcome::Accepted(_)));
+    let code = value["code"].as_str().map_or_else(|| value["code"].to_string(), str::to_owned);
+    let has_acceptance = outcomes(&answer, 3).iter().any(|outcome| matches!(outcome, Outcome::Accepted(_)));
     if has_acceptance && !value.is_null() {
         assert!(code == "200" || code == "500", "{value}");
         let has_list =
@@ -930,14 +825,8 @@ fn status(answer: &StandInAnswer) -> u16 {
 fn the_stand_in_answers_each_magic_recipient_as_its_table_says() {
     let (good, refused) = SANDBOX.recipients;
     assert_eq!(refused, sandbox::MAGIC_REFUSE);
-    assert!(matches!(
-        answered(&[good, "x"])[..],
-        [Outcome::Accepted(_), Outcome::Accepted(_)]
-    ));
-    assert!(matches!(
-        answered(&[good, refused])[..],
-        [Outcome::Accepted(_), Outcome::Failed(_)]
-    ));
+    assert!(matches!(answered(&[good, "x"])[..], [Outcome::Accepted(_), Outcome::Accepted(_)]));
+    assert!(matches!(answered(&[good, refused])[..], [Outcome::Accepted(_), Outcome::Failed(_)]));
     let omitted = answered(&[good, sandbox::MAGIC_OMIT, refused]);
     let [Outcome::Unknown(open), Outcome::Unknown(_), Outcome::Failed(_)] = &omitted[..] else {
         panic!("{omitted:?}");
@@ -945,13 +834,7 @@ fn the_stand_in_answers_each_magic_recipient_as_its_table_says() {
     assert_eq!(open.cause, Some(Cause::Unaccounted));
     let (_, decoded) = send(&*(SANDBOX.build)(), &[sandbox::MAGIC_REJECT_CALL]);
     let verdict = decoded.unwrap().unwrap().verdict;
-    assert!(matches!(
-        verdict,
-        Verdict::Refused {
-            repeat: Repeat::Never,
-            ..
-        }
-    ));
+    assert!(matches!(verdict, Verdict::Refused { repeat: Repeat::Never, .. }));
     let (_, decoded) = send(&*(SANDBOX.build)(), &[good, sandbox::MAGIC_UNDECIDED]);
     assert!(matches!(decoded.unwrap().unwrap().verdict, Verdict::Undecided(_)));
 }
@@ -959,14 +842,8 @@ fn the_stand_in_answers_each_magic_recipient_as_its_table_says() {
 #[test]
 fn the_stand_in_misbehaves_on_demand() {
     let stand_in = (SANDBOX.build)();
-    assert!(matches!(
-        send(&*stand_in, &[sandbox::MAGIC_DROP]).0,
-        StandInAnswer::Drop
-    ));
-    assert!(matches!(
-        send(&*stand_in, &[sandbox::MAGIC_HANG]).0,
-        StandInAnswer::Hang
-    ));
+    assert!(matches!(send(&*stand_in, &[sandbox::MAGIC_DROP]).0, StandInAnswer::Drop));
+    assert!(matches!(send(&*stand_in, &[sandbox::MAGIC_HANG]).0, StandInAnswer::Hang));
     for (magic, expected) in [
         (sandbox::MAGIC_502, 502),
         (sandbox::MAGIC_GARBAGE, 200),
@@ -976,17 +853,10 @@ fn the_stand_in_misbehaves_on_demand() {
     ] {
         let (answer, decoded) = send(&*stand_in, &["x", magic]);
         assert_eq!(status(&answer), expected, "{magic}");
-        assert_eq!(
-            decoded.unwrap().err(),
-            Some(DecodeError::NotDocumented),
-            "{magic}"
-        );
+        assert_eq!(decoded.unwrap().err(), Some(DecodeError::NotDocumented), "{magic}");
     }
     let (_, decoded) = send(&*stand_in, &[sandbox::MAGIC_THROTTLE_ONCE]);
-    assert!(matches!(
-        outcomes(&decoded.unwrap().unwrap(), 1)[..],
-        [Outcome::Accepted(_)]
-    ));
+    assert!(matches!(outcomes(&decoded.unwrap().unwrap(), 1)[..], [Outcome::Accepted(_)]));
 }
 
 #[test]

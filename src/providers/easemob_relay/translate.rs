@@ -91,11 +91,7 @@ fn target_word(
     if let (Some(asked), Some(option)) = (asked, options.target_type)
         && asked != option
     {
-        faults.push(options::fault(
-            "target_type",
-            FaultCode::Conflict,
-            "contradicts `target_type`",
-        ));
+        faults.push(options::fault("target_type", FaultCode::Conflict, "contradicts `target_type`"));
     }
     match options.target_type.unwrap_or(natural) {
         TargetType::Group => "chatgroups",
@@ -124,11 +120,7 @@ fn read_ext(
         None => None,
     };
     if options.ext.is_some() && route.ext.is_some() {
-        faults.push(options::fault(
-            "ext",
-            FaultCode::Conflict,
-            "`ext` is given as well",
-        ));
+        faults.push(options::fault("ext", FaultCode::Conflict, "`ext` is given as well"));
     }
     if content.ext.is_some() && (options.ext.is_some() || route.ext.is_some()) {
         faults.push(Fault::new(
@@ -156,11 +148,7 @@ fn media_file(options: &Options, content: &Content, faults: &mut Vec<Fault>) -> 
 
 fn file_url(options: &Options, content: &Content, faults: &mut Vec<Fault>) -> Arc<str> {
     if options.file_url.is_some() && !content.may_have_file {
-        faults.push(options::fault(
-            "file_url",
-            FaultCode::Unsupported,
-            "this message type has no file",
-        ));
+        faults.push(options::fault("file_url", FaultCode::Unsupported, "this message type has no file"));
     }
     options.file_url.as_ref().unwrap_or(&content.file_url).clone()
 }
@@ -183,10 +171,7 @@ impl Prepared for Sending {
     }
 
     fn chunking(&self) -> Chunking {
-        Chunking {
-            recipients_per_call: self.recipients_per_call,
-            cost: MessageCost::PerRecipient,
-        }
+        Chunking { recipients_per_call: self.recipients_per_call, cost: MessageCost::PerRecipient }
     }
 
     fn check_recipient(&self, id: &str) -> Result<(), Failure> {
@@ -199,16 +184,11 @@ impl Prepared for Sending {
 
     fn encode(&self, call: &Call<'_>) -> WireRequest {
         let count = u32::try_from(call.recipients.len()).unwrap_or(u32::MAX);
-        let timeout = self
-            .timeout
-            .saturating_add(TIME_PER_RECIPIENT.saturating_mul(count));
+        let timeout = self.timeout.saturating_add(TIME_PER_RECIPIENT.saturating_mul(count));
         let body = self.template.fill(call.recipients);
         let mut request = WireRequest::post_json(&*self.path, body, timeout);
         // Assumed: the document names no content type; its texts are Chinese.
-        request.headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         request
     }
 

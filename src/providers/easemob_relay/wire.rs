@@ -73,12 +73,7 @@ impl Template {
         after_id.extend_from_slice(br#","fileUrl":"#);
         push_json_string(&mut after_id, part.file_url);
         after_id.push(b'}');
-        Self {
-            head,
-            before_id,
-            after_id,
-            encoding,
-        }
+        Self { head, before_id, after_id, encoding }
     }
 
     /// The body for these recipients.
@@ -186,10 +181,7 @@ impl<'a> Envelope<'a> {
         let raw: RawEnvelope<'a> = serde_json::from_slice(body).ok()?;
         Some(Self {
             code: read_code(raw.code?.get())?,
-            message: raw
-                .message
-                .and_then(|token| read_text(token.get()))
-                .unwrap_or_default(),
+            message: raw.message.and_then(|token| read_text(token.get())).unwrap_or_default(),
             data: raw.data.map_or_else(|| Data::Listed(Vec::new()), Data::read),
         })
     }
@@ -247,10 +239,7 @@ fn read_entry(token: &str) -> Option<Cow<'_, str>> {
         return read_user(token);
     }
     let entry: Entry<'_> = serde_json::from_str(token).ok()?;
-    entry
-        .msg_body
-        .and_then(|body| read_body(body.get()))
-        .or_else(|| read_user(entry.to_user?.get()))
+    entry.msg_body.and_then(|body| read_body(body.get())).or_else(|| read_user(entry.to_user?.get()))
 }
 
 fn read_body(token: &str) -> Option<Cow<'_, str>> {

@@ -31,12 +31,7 @@ fn settle(response: &WireResponse, read: impl FnOnce(&Listing<'_>) -> Answer) ->
     if answer.code == 0 {
         return Ok(read(&answer.data.unwrap_or_default()));
     }
-    let verdict = codes::refusal(
-        answer.code,
-        &answer.message,
-        &answer.detail,
-        response.retry_after(),
-    );
+    let verdict = codes::refusal(answer.code, &answer.message, &answer.detail, response.retry_after());
     Ok(verdict.into())
 }
 
@@ -94,11 +89,7 @@ fn list(listing: &Listing<'_>) -> Answer {
         true => Verdict::Undecided(missing()),
         false => Verdict::Listed(listed),
     };
-    Answer {
-        verdict,
-        request_id: None,
-        warnings: oddities.into_warnings(),
-    }
+    Answer { verdict, request_id: None, warnings: oddities.into_warnings() }
 }
 
 /// The server's own id of the recipient's copy names the message; the other id is shared by the whole call.
@@ -108,11 +99,8 @@ fn accepted(entry: &Entry<'_>) -> Outcome {
         ("", "") => None,
         ("", id) | (id, _) => Some(id.into()),
     };
-    let fields = wire::to_json(&AcceptanceFields {
-        client_msg_id,
-        server_msg_id,
-        send_time: entry.send_time(),
-    });
+    let fields =
+        wire::to_json(&AcceptanceFields { client_msg_id, server_msg_id, send_time: entry.send_time() });
     Outcome::Accepted(Acceptance {
         evidence: Evidence::Explicit,
         message_id,

@@ -19,9 +19,7 @@ fn decode(status: u16, body: &Value) -> Answer {
     let channel = channel(&json!({}));
     let (route, prepared) = prepared_text(&channel);
     let response = WireResponse::json(StatusCode::from_u16(status).unwrap(), body.to_string());
-    prepared
-        .decode(&call(&route, &Positions::Range(0..2)), &response)
-        .unwrap()
+    prepared.decode(&call(&route, &Positions::Range(0..2)), &response).unwrap()
 }
 
 #[test]
@@ -45,10 +43,7 @@ fn refusals_say_what_may_be_repeated() {
             };
             assert_eq!(repeat, expected, "{code}");
             assert_eq!(failure.retryable, expected == Repeat::Safe, "{code}");
-            assert_eq!(
-                failure.provider_message.as_deref(),
-                Some(&*format!("M: {detail}"))
-            );
+            assert_eq!(failure.provider_message.as_deref(), Some(&*format!("M: {detail}")));
         }
     }
 }
@@ -58,16 +53,10 @@ fn the_limiters_wait_is_believed_up_to_half_a_minute() {
     let channel = channel(&json!({}));
     let (route, prepared) = prepared_text(&channel);
     let mut response = WireResponse::json(StatusCode::TOO_MANY_REQUESTS, "{\"errCode\":429}");
-    response
-        .headers
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     for (header, expected) in [("7", 7), ("600", 30)] {
-        response
-            .headers
-            .insert("retry-after", HeaderValue::from_static(header));
-        let answer = prepared
-            .decode(&call(&route, &Positions::Range(0..2)), &response)
-            .unwrap();
+        response.headers.insert("retry-after", HeaderValue::from_static(header));
+        let answer = prepared.decode(&call(&route, &Positions::Range(0..2)), &response).unwrap();
         let Verdict::Refused { retry_after, .. } = answer.verdict else {
             panic!("{:?}", answer.verdict);
         };
@@ -88,10 +77,7 @@ fn odd_entries_do_not_hide_the_others() {
             panic!("{answer:?}");
         };
         assert_eq!(acceptance.message_id.as_deref(), Some("m"));
-        assert_eq!(
-            acceptance.provider_fields.unwrap().as_str(),
-            "{\"serverMsgID\":\"m\"}"
-        );
+        assert_eq!(acceptance.provider_fields.unwrap().as_str(), "{\"serverMsgID\":\"m\"}");
         assert!(matches!(settled(&answer, 1), Some(Outcome::Unknown(_))));
     }
 }
@@ -117,24 +103,15 @@ fn strangers_and_contradictions_are_one_warning_each() {
             "results": [entry("a"), entry("x"), entry("y")], "failedUserIDs": ["a", "b", "b", "z"]}}),
     );
     let codes: Vec<_> = answer.warnings.iter().map(|warning| warning.code).collect();
-    assert_eq!(
-        codes,
-        [WarningCode::UnexpectedRecipient, WarningCode::ContradictoryAnswer]
-    );
-    assert!(
-        decode(200, &json!({"errCode": 0, "data": {"failedUserIDs": ["b", "b"]}}))
-            .warnings
-            .is_empty()
-    );
+    assert_eq!(codes, [WarningCode::UnexpectedRecipient, WarningCode::ContradictoryAnswer]);
+    assert!(decode(200, &json!({"errCode": 0, "data": {"failedUserIDs": ["b", "b"]}})).warnings.is_empty());
 }
 
 #[test]
 fn send_all_lists_everybody_once_and_an_empty_list_stays_open() {
     let channel = channel(&json!({"allow_send_all": true}));
-    let route = route(
-        &json!({"from": "s", "to": [], "message": {"type": "text", "text": "hi"},
-                              "provider_options": {"openim": {"is_send_all": true}}}),
-    );
+    let route = route(&json!({"from": "s", "to": [], "message": {"type": "text", "text": "hi"},
+                              "provider_options": {"openim": {"is_send_all": true}}}));
     let prepared = channel.adapter.prepare(&route).unwrap();
     let nobody = Positions::Range(0..0);
     let verdict = |data: Value| {

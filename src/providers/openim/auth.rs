@@ -36,11 +36,7 @@ pub(super) struct AdminToken {
 impl AdminToken {
     /// The token that `credential` gives; `timeout` is for one token request.
     pub(super) const fn new(credential: Credential, endpoint: TokenEndpoint, timeout: Duration) -> Self {
-        Self {
-            credential,
-            endpoint,
-            timeout,
-        }
+        Self { credential, endpoint, timeout }
     }
 }
 
@@ -58,11 +54,7 @@ impl TokenGrant for AdminToken {
     }
 
     fn encode_grant(&self, nonce: u64) -> Result<WireRequest, AuthError> {
-        let Credential::Fetched {
-            admin_user_id,
-            secret,
-        } = &self.credential
-        else {
+        let Credential::Fetched { admin_user_id, secret } = &self.credential else {
             let failure = Failure::gateway(FailureKind::Authentication)
                 .with_hint("the configured `token` cannot be renewed: configure another one");
             return Err(refused(failure));
@@ -143,7 +135,5 @@ fn name_request(request: &mut WireRequest, nonce: u64) -> Result<(), AuthError> 
 }
 
 fn refused(failure: Failure) -> AuthError {
-    AuthError::Refused {
-        failure: Box::new(failure),
-    }
+    AuthError::Refused { failure: Box::new(failure) }
 }

@@ -24,32 +24,16 @@ fn every_attempt_has_an_operation_id_of_its_own_and_hides_the_token() {
     let (route, prepared) = prepared_text(&channel);
     let ids = [1, 2].map(|nonce| {
         let mut request = prepared.encode(&call(&route, &Positions::Range(0..2)));
-        let attempt = Attempt {
-            route: &route,
-            now: now(),
-            nonce,
-        };
-        channel
-            .token
-            .attach(&attempt, &token("secret-token"), &mut request)
-            .unwrap();
+        let attempt = Attempt { route: &route, now: now(), nonce };
+        channel.token.attach(&attempt, &token("secret-token"), &mut request).unwrap();
         assert!(request.headers["token"].is_sensitive());
         assert!(!format!("{:?}", request.headers).contains("secret-token"));
         request.headers["operationID"].to_str().unwrap().to_owned()
     });
     assert_eq!(ids, ["imcast-0000000000000001", "imcast-0000000000000002"]);
     let mut request = prepared.encode(&call(&route, &Positions::Range(0..2)));
-    let attempt = Attempt {
-        route: &route,
-        now: now(),
-        nonce: 1,
-    };
-    assert!(
-        channel
-            .token
-            .attach(&attempt, &token("a\nb"), &mut request)
-            .is_err()
-    );
+    let attempt = Attempt { route: &route, now: now(), nonce: 1 };
+    assert!(channel.token.attach(&attempt, &token("a\nb"), &mut request).is_err());
 }
 
 #[test]
@@ -67,24 +51,9 @@ fn a_lifetime_that_is_not_positive_is_not_believed() {
 fn token_requests_fail_with_the_class_of_the_refusal() {
     let channel = channel(&json!({}));
     for (status, body, class, retryable) in [
-        (
-            200,
-            "{\"errCode\":500,\"errMsg\":\"grpc service down\"}",
-            "provider_unavailable",
-            true,
-        ),
-        (
-            200,
-            "{\"errCode\":1001,\"errDlt\":\"header must have operationID\"}",
-            "invalid_request",
-            false,
-        ),
-        (
-            200,
-            "{\"errCode\":0,\"data\":{\"token\":\"\"}}",
-            "provider_error",
-            true,
-        ),
+        (200, "{\"errCode\":500,\"errMsg\":\"grpc service down\"}", "provider_unavailable", true),
+        (200, "{\"errCode\":1001,\"errDlt\":\"header must have operationID\"}", "invalid_request", false),
+        (200, "{\"errCode\":0,\"data\":{\"token\":\"\"}}", "provider_error", true),
         (200, "{\"errCode\":0}", "provider_error", true),
         (200, "<html>", "provider_error", true),
         (401, "", "authentication", false),
@@ -97,10 +66,6 @@ fn token_requests_fail_with_the_class_of_the_refusal() {
         let Err(AuthError::Refused { failure }) = channel.token.decode_grant(&response, now()) else {
             panic!("{body}");
         };
-        assert_eq!(
-            (failure.kind.as_str(), failure.retryable),
-            (class, retryable),
-            "{status} {body}"
-        );
+        assert_eq!((failure.kind.as_str(), failure.retryable), (class, retryable), "{status} {body}");
     }
 }

@@ -22,12 +22,7 @@ struct Row {
 }
 
 const fn row(codes: RangeInclusive<i64>, kind: FailureKind, repeat: Repeat, hint: &'static str) -> Row {
-    Row {
-        codes,
-        kind,
-        repeat,
-        hint,
-    }
+    Row { codes, kind, repeat, hint }
 }
 
 /// Every code but 500, whose meaning is in its text.
@@ -77,24 +72,14 @@ const ROWS: &[Row] = &[
         Repeat::EndsRoute,
         "something is wrong with a group, although no group was addressed",
     ),
-    row(
-        1302..=1302,
-        FailureKind::InvalidRecipient,
-        Repeat::Never,
-        "the recipient has blocked the sender",
-    ),
+    row(1302..=1302, FailureKind::InvalidRecipient, Repeat::Never, "the recipient has blocked the sender"),
     row(
         1303..=1303,
         FailureKind::InvalidRecipient,
         Repeat::Never,
         "the recipient is not a friend of the sender",
     ),
-    row(
-        1402..=1403,
-        FailureKind::Permission,
-        Repeat::EndsRoute,
-        "the sender or the group is muted",
-    ),
+    row(1402..=1403, FailureKind::Permission, Repeat::EndsRoute, "the sender or the group is muted"),
     row(
         1501..=1507,
         FailureKind::Authentication,
@@ -119,24 +104,9 @@ const ROWS: &[Row] = &[
         Repeat::Never,
         "a webhook of this deployment refused the message",
     ),
-    row(
-        90002..=90002,
-        FailureKind::ProviderUnavailable,
-        Repeat::Safe,
-        "the server's database failed",
-    ),
-    row(
-        90004..=90004,
-        FailureKind::ProviderUnavailable,
-        Repeat::Safe,
-        "the server's own network failed",
-    ),
-    row(
-        90007..=90007,
-        FailureKind::ProviderUnavailable,
-        Repeat::Safe,
-        "the server's data failed",
-    ),
+    row(90002..=90002, FailureKind::ProviderUnavailable, Repeat::Safe, "the server's database failed"),
+    row(90004..=90004, FailureKind::ProviderUnavailable, Repeat::Safe, "the server's own network failed"),
+    row(90007..=90007, FailureKind::ProviderUnavailable, Repeat::Safe, "the server's data failed"),
 ];
 
 /// Code 500 when the server could not read the message's content.
@@ -156,12 +126,8 @@ static BACKEND_DOWN: Row = row(
 );
 
 /// Code 500 otherwise.
-static INTERNAL: Row = row(
-    500..=500,
-    FailureKind::ProviderError,
-    Repeat::Safe,
-    "the server failed before it sent anything",
-);
+static INTERNAL: Row =
+    row(500..=500, FailureKind::ProviderError, Repeat::Safe, "the server failed before it sent anything");
 
 /// Any code that is not documented.
 static UNDOCUMENTED: Row = row(0..=0, FailureKind::Unknown, Repeat::Never, "");
@@ -181,15 +147,11 @@ pub(super) fn refusal(code: i64, message: &str, detail: &str, retry_after: Optio
 /// Source: open-im-server `internal/rpc/auth/auth.go`, read 2026-11-21.
 pub(super) fn grant_refusal(code: i64, message: &str, detail: &str) -> Failure {
     let (kind, hint) = match code {
-        1001 if detail.starts_with("userID is error") => (
-            FailureKind::Authentication,
-            "`admin_user_id` is no administrator in the server's settings",
-        ),
+        1001 if detail.starts_with("userID is error") => {
+            (FailureKind::Authentication, "`admin_user_id` is no administrator in the server's settings")
+        }
         1002 => (FailureKind::Authentication, "`secret` is not the server's secret"),
-        1004 => (
-            FailureKind::Authentication,
-            "`admin_user_id` is not registered on the server",
-        ),
+        1004 => (FailureKind::Authentication, "`admin_user_id` is not registered on the server"),
         _ => {
             let row = find(code, message, detail);
             let failure = failure(row, code, message, detail);
@@ -213,28 +175,17 @@ pub(super) fn grant_without_answer(status: u16) -> Failure {
         429 => (FailureKind::RateLimited, ""),
         408 | 500..=599 => (FailureKind::ProviderUnavailable, ""),
         400..=499 => (FailureKind::InvalidRequest, ""),
-        _ => (
-            FailureKind::ProviderError,
-            "the token's answer is not the documented JSON",
-        ),
+        _ => (FailureKind::ProviderError, "the token's answer is not the documented JSON"),
     };
     let cause = match status {
         400..=599 => Cause::HttpStatus(status),
         _ => Cause::UnreadableAnswer,
     };
-    Failure::provider(kind)
-        .with_cause(cause)
-        .with_hint(hint)
-        .with_retryable(may_pass(kind))
+    Failure::provider(kind).with_cause(cause).with_hint(hint).with_retryable(may_pass(kind))
 }
 
 fn may_pass(kind: FailureKind) -> bool {
-    [
-        FailureKind::RateLimited,
-        FailureKind::ProviderUnavailable,
-        FailureKind::ProviderError,
-    ]
-    .contains(&kind)
+    [FailureKind::RateLimited, FailureKind::ProviderUnavailable, FailureKind::ProviderError].contains(&kind)
 }
 
 fn failure(row: &Row, code: i64, message: &str, detail: &str) -> Failure {
@@ -256,9 +207,7 @@ fn find(code: i64, message: &str, detail: &str) -> &'static Row {
     if code == 500 {
         return internal(message, detail);
     }
-    ROWS.iter()
-        .find(|row| row.codes.contains(&code))
-        .unwrap_or(&UNDOCUMENTED)
+    ROWS.iter().find(|row| row.codes.contains(&code)).unwrap_or(&UNDOCUMENTED)
 }
 
 /// Code 500 stands for anything that has no code; only the text tells.

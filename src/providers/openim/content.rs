@@ -74,11 +74,7 @@ impl Findings {
     fn required_number(&mut self, field: &str, given: Option<u64>) -> Option<u64> {
         let pointer = format!("/message/{field}");
         match given {
-            None => self.fault(
-                &pointer,
-                FaultCode::Required,
-                format!("{NAME} requires `{field}`"),
-            ),
+            None => self.fault(&pointer, FaultCode::Required, format!("{NAME} requires `{field}`")),
             Some(0) => self.fault(&pointer, FaultCode::OutOfRange, "must be at least 1"),
             Some(number) => return Some(number),
         }
@@ -89,11 +85,7 @@ impl Findings {
     fn required_text<'a>(&mut self, field: &str, given: Option<&'a str>) -> Option<&'a str> {
         let pointer = format!("/message/{field}");
         match given {
-            None => self.fault(
-                &pointer,
-                FaultCode::Required,
-                format!("{NAME} requires `{field}`"),
-            ),
+            None => self.fault(&pointer, FaultCode::Required, format!("{NAME} requires `{field}`")),
             Some("") => self.fault(&pointer, FaultCode::OutOfRange, "must not be empty"),
             Some(text) => return Some(text),
         }
@@ -155,12 +147,7 @@ fn image_element(image: &Image, findings: &mut Findings) -> Option<String> {
     };
     let snapshot = thumbnail.map_or(source, |(url, width, height)| elements::Picture {
         uuid: "",
-        format: image
-            .thumbnail
-            .format
-            .as_deref()
-            .or_else(|| extension(url))
-            .unwrap_or(source.format),
+        format: image.thumbnail.format.as_deref().or_else(|| extension(url)).unwrap_or(source.format),
         size: image.thumbnail.size_bytes.unwrap_or_default(),
         width,
         height,
@@ -177,11 +164,7 @@ fn image_element(image: &Image, findings: &mut Findings) -> Option<String> {
 /// A small version that the server would take: it needs URL, width and height.
 fn thumbnail_size(thumbnail: &Thumbnail) -> Option<(&str, u64, u64)> {
     let given = |pixels: Option<u32>| pixels.filter(|pixels| *pixels > 0).map(u64::from);
-    Some((
-        thumbnail.url.as_deref()?,
-        given(thumbnail.width)?,
-        given(thumbnail.height)?,
-    ))
+    Some((thumbnail.url.as_deref()?, given(thumbnail.width)?, given(thumbnail.height)?))
 }
 
 fn leave_out_thumbnail(thumbnail: &Thumbnail, findings: &mut Findings) {
@@ -265,10 +248,7 @@ fn custom_element(custom: &Custom, findings: &mut Findings) -> Option<String> {
 }
 
 fn face_element(index: i64, data: Option<&str>) -> String {
-    to_json(&elements::FaceElem {
-        index,
-        data: data.unwrap_or_default(),
-    })
+    to_json(&elements::FaceElem { index, data: data.unwrap_or_default() })
 }
 
 /// `{"content_type": ..., "content": {...}}`, the content passed on as given.
@@ -297,10 +277,7 @@ fn native(payload: &JsonText, extra: ExtraContentTypes, findings: &mut Findings)
     }
     let json = fields.json_object("content");
     findings.faults.extend(fields.finish());
-    Some(Content {
-        content_type: content_type?,
-        json: json?.as_str().to_owned(),
-    })
+    Some(Content { content_type: content_type?, json: json?.as_str().to_owned() })
 }
 
 /// The extension of the file that a URL names.
@@ -323,10 +300,7 @@ mod tests {
     fn finds_the_extension_of_the_file_and_nothing_else() {
         for (url, expected) in [
             ("https://cdn.example.com/only.png", Some("png")),
-            (
-                "https://cdn.example.com/a/b.c/only.tar.JPG?sig=x.gif#y.bmp",
-                Some("JPG"),
-            ),
+            ("https://cdn.example.com/a/b.c/only.tar.JPG?sig=x.gif#y.bmp", Some("JPG")),
             ("https://cdn.example.com", None),
             ("https://cdn.example.com/", None),
             ("https://cdn.example.com/v1.2/photo", None),

@@ -101,10 +101,8 @@ fn describe(common: &CommonSettings, extra: ExtraContentTypes) -> Profile {
         extra.location,
         "public servers refuse it; the setting `extra_content_types = [109]` enables it",
     );
-    let face = when(
-        extra.face,
-        "public servers refuse it; the setting `extra_content_types = [115]` enables it",
-    );
+    let face =
+        when(extra.face, "public servers refuse it; the setting `extra_content_types = [115]` enables it");
     let command =
         Support::Refused("no transparent message here; use custom with the option `is_online_only`");
     Profile {

@@ -145,9 +145,7 @@ impl State {
             self.tokens.pop_front();
         }
         let token = format!("{TOKEN_PREFIX}{}{TOKEN_SUFFIX}", self.issued_count);
-        Ok(respond_ok(
-            &json!({"token": token, "expireTimeSeconds": TOKEN_SECONDS}),
-        ))
+        Ok(respond_ok(&json!({"token": token, "expireTimeSeconds": TOKEN_SECONDS})))
     }
 
     fn send(&mut self, request: &Arrival<'_>, now: SystemTime) -> StandInAnswer {
@@ -155,9 +153,7 @@ impl State {
             .and_then(|()| self.check_token(request, now))
             .and_then(|number| Ok((number, SendRequest::read(request, ADMIN)?)));
         match checked {
-            Ok((number, send)) => self
-                .misbehave(&send, number)
-                .unwrap_or_else(|| self.deliver(&send, now)),
+            Ok((number, send)) => self.misbehave(&send, number).unwrap_or_else(|| self.deliver(&send, now)),
             Err(refusal) => refuse(&refusal),
         }
     }
@@ -224,11 +220,7 @@ impl State {
     /// Sends to one after the other and lists everybody.
     fn deliver(&mut self, send: &SendRequest, now: SystemTime) -> StandInAnswer {
         let everybody = [ADMIN, &send.sender, "alice", "bob", REFUSE].map(str::to_owned);
-        let recipients: &[String] = if send.is_send_all {
-            &everybody
-        } else {
-            &send.recipients
-        };
+        let recipients: &[String] = if send.is_send_all { &everybody } else { &send.recipients };
         let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let send_time = match send.send_time {
             0 => i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
@@ -252,11 +244,7 @@ impl State {
         }
         // Empty lists are nil on the server, and nil is written as null.
         let list = |items: Vec<Value>| {
-            if items.is_empty() {
-                Value::Null
-            } else {
-                items.into()
-            }
+            if items.is_empty() { Value::Null } else { items.into() }
         };
         let data = json!({"results": list(results), "failedUserIDs": list(failed)});
         if recipients.iter().any(|id| id == GARBAGE) {
@@ -299,16 +287,12 @@ fn throttle() -> StandInAnswer {
     let mut response = WireResponse::json(StatusCode::TOO_MANY_REQUESTS, body);
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers.insert(CONTENT_TYPE, text);
-    response
-        .headers
-        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     StandInAnswer::Respond(response)
 }
 
 fn respond_text(status: StatusCode, content_type: &'static str, body: &'static str) -> StandInAnswer {
     let mut response = WireResponse::json(status, body);
-    response
-        .headers
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     StandInAnswer::Respond(response)
 }

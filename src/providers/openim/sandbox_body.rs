@@ -34,20 +34,12 @@ pub(super) struct Refusal {
 impl Refusal {
     /// An error of the handler or of what stands before it.
     pub(super) fn new(code: i64, message: &str, detail: &str) -> Self {
-        Self {
-            status: StatusCode::OK,
-            code,
-            message: message.to_owned(),
-            detail: detail.to_owned(),
-        }
+        Self { status: StatusCode::OK, code, message: message.to_owned(), detail: detail.to_owned() }
     }
 
     /// A body that cannot be bound to the request's struct.
     pub(super) fn arguments(detail: &str) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            ..Self::new(1001, "ArgsError", detail)
-        }
+        Self { status: StatusCode::BAD_REQUEST, ..Self::new(1001, "ArgsError", detail) }
     }
 
     fn content(detail: &str) -> Self {
@@ -93,9 +85,7 @@ impl Type {
             Self::Integer => value.is_i64() || value.is_u64(),
             Self::Boolean => value.is_boolean(),
             Self::Object => value.is_object(),
-            Self::Texts => value
-                .as_array()
-                .is_some_and(|items| items.iter().all(Value::is_string)),
+            Self::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
         }
     }
 
@@ -202,10 +192,7 @@ fn element(content_type: i64) -> Option<(&'static str, &'static [ContentField])>
                 ("extension", Type::Text, false),
             ],
         ),
-        114 => (
-            "QuoteElem",
-            &[("text", Type::Text, false), ("quoteMessage", Type::Object, false)],
-        ),
+        114 => ("QuoteElem", &[("text", Type::Text, false), ("quoteMessage", Type::Object, false)]),
         118 => ("MarkdownTextElem", &[("content", Type::Text, true)]),
         1400 => ("OANotificationElem", NOTIFICATION),
         _ => return None,
@@ -310,10 +297,7 @@ fn bind(body: &Map<String, Value>) -> Result<(), Refusal> {
 
 fn check_types(object: &Map<String, Value>, fields: &[(&str, Type)]) -> Result<(), Refusal> {
     for (name, kind) in fields {
-        if object
-            .get(*name)
-            .is_some_and(|value| !value.is_null() && !kind.fits(value))
-        {
+        if object.get(*name).is_some_and(|value| !value.is_null() && !kind.fits(value)) {
             let detail = format!("json: cannot unmarshal into Go struct field BatchSendMsgReq.{name}");
             return Err(Refusal::arguments(&detail));
         }
@@ -335,10 +319,7 @@ fn check_content(content_type: i64, content: Option<&Map<String, Value>>) -> Res
             check_fields(element, PICTURE, picture)?;
         }
     }
-    let at_count = content
-        .get("atUserList")
-        .and_then(Value::as_array)
-        .map_or(0, Vec::len);
+    let at_count = content.get("atUserList").and_then(Value::as_array).map_or(0, Vec::len);
     if content_type == 106 && at_count > 1000 {
         return Err(Refusal::content(
             "Key: 'AtElem.AtUserList' Error:Field validation for 'AtUserList' failed on the 'max' tag",

@@ -52,10 +52,7 @@ impl Rehearsal {
             keys.insert(key.clone(), value.clone());
         }
         let channel = try_channel(&keys.into()).unwrap_or_else(|faults| panic!("{faults:?}"));
-        Self {
-            channel,
-            stand_in: (PROVIDER.sandbox.build)(),
-        }
+        Self { channel, stand_in: (PROVIDER.sandbox.build)() }
     }
 
     fn fetch_token(&self) -> Result<Token, AuthError> {
@@ -71,11 +68,7 @@ impl Rehearsal {
         }
         let route = route(&whole);
         let prepared = self.channel.adapter.prepare(&route).unwrap();
-        Rehearsed {
-            rehearsal: self,
-            route,
-            prepared,
-        }
+        Rehearsed { rehearsal: self, route, prepared }
     }
 
     /// The decoded answer to a text for `to`, with a token of its own.
@@ -95,16 +88,8 @@ impl Rehearsed<'_> {
     fn arrive(&self, token: &Token, at: SystemTime, change: impl FnOnce(&mut WireRequest)) -> StandInAnswer {
         let positions = self.positions();
         let mut request = self.prepared.encode(&call(&self.route, &positions));
-        let attempt = Attempt {
-            route: &self.route,
-            now: at,
-            nonce: 1,
-        };
-        self.rehearsal
-            .channel
-            .token
-            .attach(&attempt, token, &mut request)
-            .unwrap();
+        let attempt = Attempt { route: &self.route, now: at, nonce: 1 };
+        self.rehearsal.channel.token.attach(&attempt, token, &mut request).unwrap();
         change(&mut request);
         arrive(&*self.rehearsal.stand_in, &request, at)
     }
@@ -121,11 +106,7 @@ fn refusal(answer: Result<Answer, DecodeError>) -> (&'static str, String, Repeat
     let Verdict::Refused { failure, repeat, .. } = verdict else {
         panic!("{verdict:?}");
     };
-    (
-        failure.kind.as_str(),
-        failure.provider_code.unwrap().into(),
-        repeat,
-    )
+    (failure.kind.as_str(), failure.provider_code.unwrap().into(), repeat)
 }
 
 /// `+` accepted, `-` failed, `?` unknown.
@@ -152,10 +133,7 @@ fn takes_refuses_and_omits_single_recipients() {
 fn rejects_the_whole_call() {
     let rehearsal = Rehearsal::start(&json!({}));
     let answer = rehearsal.send(&["alice", sandbox::REJECT_CALL]);
-    assert_eq!(
-        refusal(answer),
-        ("invalid_request", "1004".to_owned(), Repeat::EndsRoute)
-    );
+    assert_eq!(refusal(answer), ("invalid_request", "1004".to_owned(), Repeat::EndsRoute));
 }
 
 #[test]
@@ -177,11 +155,7 @@ fn throttles_once_and_always() {
 fn drops_and_hangs() {
     let rehearsal = Rehearsal::start(&json!({}));
     let token = rehearsal.fetch_token().unwrap();
-    let answer = |id: &str| {
-        rehearsal
-            .prepare(&json!({"to": [id]}))
-            .arrive(&token, now(), |_| {})
-    };
+    let answer = |id: &str| rehearsal.prepare(&json!({"to": [id]})).arrive(&token, now(), |_| {});
     assert!(matches!(answer(sandbox::DROP), StandInAnswer::Drop));
     assert!(matches!(answer(sandbox::HANG), StandInAnswer::Hang));
 }
@@ -190,19 +164,11 @@ fn drops_and_hangs() {
 fn unusable_answers_are_left_to_the_status() {
     let rehearsal = Rehearsal::start(&json!({}));
     let token = rehearsal.fetch_token().unwrap();
-    for (id, status) in [
-        (sandbox::BAD_GATEWAY, 502),
-        (sandbox::GARBAGE, 200),
-        (sandbox::UNDECIDED, 500),
-    ] {
+    for (id, status) in [(sandbox::BAD_GATEWAY, 502), (sandbox::GARBAGE, 200), (sandbox::UNDECIDED, 500)] {
         let rehearsed = rehearsal.prepare(&json!({"to": ["alice", id]}));
         let response = responded(rehearsed.arrive(&token, now(), |_| {}));
         assert_eq!(response.status, status, "{id}");
-        assert_eq!(
-            rehearsed.decode(&response).unwrap_err(),
-            DecodeError::NotDocumented,
-            "{id}"
-        );
+        assert_eq!(rehearsed.decode(&response).unwrap_err(), DecodeError::NotDocumented, "{id}");
     }
 }
 
@@ -234,10 +200,7 @@ fn tokens_end_and_older_ones_are_kicked() {
         rehearsal.fetch_token().unwrap();
     }
     assert_eq!(refusal(answer(&token, now())).1, "1506");
-    assert_eq!(
-        refusal(answer(&super::test_rig::token("forged"), now())).1,
-        "1505"
-    );
+    assert_eq!(refusal(answer(&super::test_rig::token("forged"), now())).1, "1505");
 }
 
 #[test]
@@ -256,9 +219,7 @@ fn sends_to_every_registered_user() {
     let rehearsed = rehearsal
         .prepare(&json!({"from": "carol", "to": [], "provider_options": {"openim": {"is_send_all": true}}}));
     let token = rehearsal.fetch_token().unwrap();
-    let answer = rehearsed
-        .decode(&responded(rehearsed.arrive(&token, now(), |_| {})))
-        .unwrap();
+    let answer = rehearsed.decode(&responded(rehearsed.arrive(&token, now(), |_| {}))).unwrap();
     let Verdict::Listed(listed) = answer.verdict else {
         panic!("{:?}", answer.verdict);
     };
@@ -320,11 +281,7 @@ fn demands_headers_and_a_json_object() {
     check_refused(|request| drop(request.headers.remove("operationID")), 200, "1001");
     check_refused(|request| drop(request.headers.remove("token")), 200, "1001");
     let text = HeaderValue::from_static("text/plain");
-    check_refused(
-        |request| drop(request.headers.insert("content-type", text)),
-        400,
-        "1001",
-    );
+    check_refused(|request| drop(request.headers.insert("content-type", text)), 400, "1001");
     check_refused(|request| request.body = "[]".into(), 400, "1001");
     check_refused(|request| request.body = "{".into(), 400, "1001");
 }
@@ -352,11 +309,7 @@ fn demands_a_content_that_fits_its_type() {
     check_body_refused(&json!({"content": {"content": 1}}), 200, "500");
     check_body_refused(&json!({"contentType": 102}), 200, "500");
     let notification = json!({"notificationName": "n", "notificationType": 1, "text": "t"});
-    check_body_refused(
-        &json!({"contentType": 1400, "sendID": "bob", "content": notification}),
-        200,
-        "1101",
-    );
+    check_body_refused(&json!({"contentType": 1400, "sendID": "bob", "content": notification}), 200, "1101");
 }
 
 #[test]

@@ -66,10 +66,7 @@ impl Settings {
         require(fields, "token_endpoint");
         let token_endpoint = fields.choice(
             "token_endpoint",
-            &[
-                ("get_admin_token", TokenEndpoint::GetAdminToken),
-                ("user_token", TokenEndpoint::UserToken),
-            ],
+            &[("get_admin_token", TokenEndpoint::GetAdminToken), ("user_token", TokenEndpoint::UserToken)],
         );
         require(fields, "allow_send_all");
         let allow_send_all = fields.bool("allow_send_all");
@@ -94,10 +91,7 @@ fn require(fields: &mut Fields<'_>, name: &str) {
 fn read_fetched(fields: &mut Fields<'_>) -> Option<Credential> {
     let admin_user_id = fields.required_filled_text("admin_user_id");
     let secret = fields.required_filled_text("secret");
-    Some(Credential::Fetched {
-        admin_user_id: admin_user_id?,
-        secret: Secret::new(&*secret?),
-    })
+    Some(Credential::Fetched { admin_user_id: admin_user_id?, secret: Secret::new(&*secret?) })
 }
 
 fn read_fixed(fields: &mut Fields<'_>) -> Option<Credential> {

@@ -43,12 +43,7 @@ pub(super) fn from_toml(text: &str) -> Map<String, Value> {
 pub(super) fn try_channel(keys: &Value) -> Result<TestChannel, Vec<Fault>> {
     let mut settings = from_toml(PROVIDER.defaults);
     settings.insert("base_url".into(), "http://127.0.0.1:10002".into());
-    settings.extend(
-        keys.as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), value.clone())),
-    );
+    settings.extend(keys.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
     let text = Value::from(settings).to_string();
     let mut fields = Fields::parse(&text, "", Numbers::OrText).unwrap();
     let built = CommonSettings::read(&mut fields, PROVIDER.most_recipients_per_call)
@@ -101,11 +96,9 @@ fn thumbnail(json: &Value) -> Thumbnail {
 }
 
 fn custom(json: &Value) -> Custom {
-    let exts = json["exts"].as_object().map(|exts| {
-        exts.iter()
-            .map(|(key, value)| (key.as_str().into(), text(value).unwrap()))
-            .collect()
-    });
+    let exts = json["exts"]
+        .as_object()
+        .map(|exts| exts.iter().map(|(key, value)| (key.as_str().into(), text(value).unwrap())).collect());
     Custom {
         event: text(&json["event"]),
         exts,
@@ -118,26 +111,16 @@ fn custom(json: &Value) -> Custom {
 
 pub(super) fn message(json: &Value) -> Message {
     match json["type"].as_str().unwrap() {
-        "text" => Message::Text {
-            text: text(&json["text"]).unwrap(),
-        },
+        "text" => Message::Text { text: text(&json["text"]).unwrap() },
         "location" => Message::Location(Location {
             latitude: json["latitude"].as_f64().unwrap(),
             longitude: json["longitude"].as_f64().unwrap(),
             address: text(&json["address"]),
         }),
-        "command" => Message::Command {
-            action: text(&json["action"]).unwrap(),
-            params: None,
-        },
+        "command" => Message::Command { action: text(&json["action"]).unwrap(), params: None },
         "custom" => Message::Custom(custom(json)),
-        "face" => Message::Face {
-            index: json["index"].as_i64().unwrap(),
-            data: text(&json["data"]),
-        },
-        "native" => Message::Native {
-            payload: json_text(&json["payload"]),
-        },
+        "face" => Message::Face { index: json["index"].as_i64().unwrap(), data: text(&json["data"]) },
+        "native" => Message::Native { payload: json_text(&json["payload"]) },
         _ => media(json),
     }
 }
@@ -159,14 +142,7 @@ fn media(json: &Value) -> Message {
             secret,
             thumbnail: thumbnail(json),
         }),
-        "audio" => Message::Audio(Audio {
-            url,
-            filename,
-            duration_seconds,
-            size_bytes,
-            id,
-            secret,
-        }),
+        "audio" => Message::Audio(Audio { url, filename, duration_seconds, size_bytes, id, secret }),
         "video" => Message::Video(Video {
             url,
             filename,
@@ -176,13 +152,7 @@ fn media(json: &Value) -> Message {
             secret,
             thumbnail: thumbnail(json),
         }),
-        "file" => Message::File(File {
-            url,
-            filename,
-            size_bytes,
-            id,
-            secret,
-        }),
+        "file" => Message::File(File { url, filename, size_bytes, id, secret }),
         other => panic!("no message type is named {other}"),
     }
 }
@@ -201,12 +171,7 @@ fn push(json: &Value) -> Push {
 
 /// The route that a request asks for.
 pub(super) fn route(intent: &Value) -> Arc<Route> {
-    let to: RecipientList = intent["to"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_str().unwrap())
-        .collect();
+    let to: RecipientList = intent["to"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     let target_type = intent["target_type"].as_str().map(|name| {
         let found = TargetType::ALL.into_iter().find(|known| known.as_str() == name);
         found.unwrap()
@@ -226,25 +191,14 @@ pub(super) fn route(intent: &Value) -> Arc<Route> {
 
 /// A token as a grant gives it.
 pub(super) fn token(value: &str) -> Token {
-    Token {
-        value: Secret::new(value),
-        issued_at: now(),
-        lifetime: None,
-        refresh_at: None,
-    }
+    Token { value: Secret::new(value), issued_at: now(), lifetime: None, refresh_at: None }
 }
 
 impl TestChannel {
     /// What the caller's route becomes, with the token of the fixtures.
     pub(super) fn authorized(&self, route: &Route, mut request: WireRequest) -> WireRequest {
-        let attempt = Attempt {
-            route,
-            now: now(),
-            nonce: 7,
-        };
-        self.token
-            .attach(&attempt, &token("TEST-ADMIN-TOKEN"), &mut request)
-            .unwrap();
+        let attempt = Attempt { route, now: now(), nonce: 7 };
+        self.token.attach(&attempt, &token("TEST-ADMIN-TOKEN"), &mut request).unwrap();
         request
     }
 }
@@ -264,20 +218,12 @@ pub(super) fn send(
         let call = call(route, &nobody);
         let response = exchange(channel.authorized(route, prepared.encode(&call)));
         let verdict = prepared.decode(&call, &response.unwrap()).unwrap().verdict;
-        let Verdict::Listed(listed) = verdict else {
-            panic!("{verdict:?}")
-        };
-        return listed
-            .into_iter()
-            .map(|(id, outcome)| (id.into(), Some(outcome)))
-            .collect();
+        let Verdict::Listed(listed) = verdict else { panic!("{verdict:?}") };
+        return listed.into_iter().map(|(id, outcome)| (id.into(), Some(outcome))).collect();
     }
     let mut distinct: Vec<u32> = Vec::new();
     for position in 0..narrow(route.to.len()) {
-        if !distinct
-            .iter()
-            .any(|known| route.to.id(*known) == route.to.id(position))
-        {
+        if !distinct.iter().any(|known| route.to.id(*known) == route.to.id(position)) {
             distinct.push(position);
         }
     }
@@ -298,11 +244,7 @@ pub(super) fn send(
 
 /// The call to some recipients of a route.
 pub(super) fn call<'a>(route: &'a Route, positions: &'a Positions) -> Call<'a> {
-    Call {
-        recipients: Recipients::new(&route.to, positions),
-        now: now(),
-        nonce: 1,
-    }
+    Call { recipients: Recipients::new(&route.to, positions), now: now(), nonce: 1 }
 }
 
 /// The outcome that an answer gives one recipient.

@@ -43,11 +43,7 @@ fn compare_request(name: &str, expected: &Value, request: &WireRequest) {
             literal => assert_eq!(found, literal, "{name}: {header}"),
         }
     }
-    assert_eq!(
-        request.headers.len(),
-        expected["headers"].as_object().unwrap().len(),
-        "{name}"
-    );
+    assert_eq!(request.headers.len(), expected["headers"].as_object().unwrap().len(), "{name}");
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     compare_json(name, &expected["body"], &body);
 }
@@ -55,11 +51,7 @@ fn compare_request(name: &str, expected: &Value, request: &WireRequest) {
 fn compare_json(name: &str, expected: &Value, found: &Value) {
     match (expected, found) {
         (Value::Object(marker), Value::String(text)) if marker.contains_key("$json") => {
-            assert_eq!(
-                serde_json::from_str::<Value>(text).unwrap(),
-                marker["$json"],
-                "{name}"
-            );
+            assert_eq!(serde_json::from_str::<Value>(text).unwrap(), marker["$json"], "{name}");
         }
         (Value::Object(expected), Value::Object(found)) => {
             let names = |map: &serde_json::Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
@@ -85,11 +77,7 @@ fn response(exchange: &Value) -> Option<WireResponse> {
         Some(text) => text.to_owned(),
         None => exchange["response"]["body"].to_string(),
     };
-    Some(WireResponse {
-        status: StatusCode::from_u16(status).unwrap(),
-        headers,
-        body: body.into(),
-    })
+    Some(WireResponse { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() })
 }
 
 /// Compares what `send` found; repeats, which the engine fails without a call, are left out.
@@ -112,18 +100,11 @@ fn compare_outcome(name: &str, expected: &Value, outcome: &Outcome) {
         Outcome::Accepted(acceptance) => {
             assert_eq!(expected["status"], "accepted", "{name}");
             assert_eq!(acceptance.evidence, Evidence::Explicit, "{name}");
-            assert_eq!(
-                acceptance.message_id.as_deref(),
-                expected["message_id"].as_str(),
-                "{name}"
-            );
+            assert_eq!(acceptance.message_id.as_deref(), expected["message_id"].as_str(), "{name}");
             let fields = acceptance.provider_fields.as_ref().unwrap();
             let fields: Value = serde_json::from_str(fields.as_str()).unwrap();
             assert_eq!(fields["sendTime"], 1_340_619_319_058_u64, "{name}");
-            assert_eq!(
-                fields["clientMsgID"], "ec5792358392cf9168eff64adfa4ac6a",
-                "{name}"
-            );
+            assert_eq!(fields["clientMsgID"], "ec5792358392cf9168eff64adfa4ac6a", "{name}");
             return;
         }
         Outcome::Failed(failure) => ("failed", failure),
@@ -132,11 +113,7 @@ fn compare_outcome(name: &str, expected: &Value, outcome: &Outcome) {
     let error = &expected["error"];
     assert_eq!(status, expected["status"], "{name}");
     assert_eq!(failure.kind.as_str(), error["class"], "{name}");
-    assert_eq!(
-        failure.provider_code.as_deref(),
-        error["provider_code"].as_str(),
-        "{name}"
-    );
+    assert_eq!(failure.provider_code.as_deref(), error["provider_code"].as_str(), "{name}");
     assert_eq!(failure.retryable, error["retry"] == "yes", "{name}");
     assert_eq!(failure.message_id, None, "{name}");
 }
@@ -168,14 +145,10 @@ fn settles_every_exchange_fixture() {
     let (mut left_to_status, mut without_answer) = (Vec::new(), Vec::new());
     for fixture in &all {
         let (name, answer) = (name(fixture), response(fixture));
-        let results = send(
-            &channel(&fixture["config"]),
-            &route(&fixture["intent"]),
-            |request| {
-                compare_request(&name, &fixture["request"], &request);
-                answer.clone()
-            },
-        );
+        let results = send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
+            compare_request(&name, &fixture["request"], &request);
+            answer.clone()
+        });
         if results.iter().all(|(_, outcome)| outcome.is_some()) {
             compare_results(&name, fixture, &results);
         } else if answer.is_some() {
@@ -184,14 +157,8 @@ fn settles_every_exchange_fixture() {
             without_answer.push(name);
         }
     }
-    assert_eq!(
-        left_to_status,
-        ["err-http-500-empty", "err-http-502-html", "res-not-json"]
-    );
-    assert_eq!(
-        without_answer,
-        ["err-connection-refused", "err-timeout-after-send"]
-    );
+    assert_eq!(left_to_status, ["err-http-500-empty", "err-http-502-html", "res-not-json"]);
+    assert_eq!(without_answer, ["err-connection-refused", "err-timeout-after-send"]);
 }
 
 #[test]
@@ -201,15 +168,11 @@ fn cuts_every_multi_fixture_into_its_calls() {
     for fixture in &all {
         let name = name(fixture);
         let mut exchanges = fixture["exchanges"].as_array().unwrap().iter();
-        let results = send(
-            &channel(&fixture["config"]),
-            &route(&fixture["intent"]),
-            |request| {
-                let exchange = exchanges.next().unwrap();
-                compare_request(&name, &exchange["request"], &request);
-                response(exchange)
-            },
-        );
+        let results = send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
+            let exchange = exchanges.next().unwrap();
+            compare_request(&name, &exchange["request"], &request);
+            response(exchange)
+        });
         assert!(exchanges.next().is_none(), "{name}");
         compare_results(&name, fixture, &results);
     }
@@ -221,10 +184,7 @@ fn refuses_every_reject_fixture() {
     assert_eq!(all.len(), 20);
     let mut left_to_the_engine = Vec::new();
     for fixture in &all {
-        match channel(&fixture["config"])
-            .adapter
-            .prepare(&route(&fixture["intent"]))
-        {
+        match channel(&fixture["config"]).adapter.prepare(&route(&fixture["intent"])) {
             Ok(prepared) if matches!(prepared.audience(), Audience::To) => {
                 left_to_the_engine.push(name(fixture))
             }
@@ -254,11 +214,7 @@ fn reads_every_token_fixture() {
                 let lifetime = expect["lifetime_s"].as_u64().unwrap();
                 assert_eq!(token.lifetime, Some(Duration::from_secs(lifetime)), "{name}");
                 let refresh_at = now() + Duration::from_secs(lifetime / 10 * 9);
-                assert_eq!(
-                    (token.issued_at, token.refresh_at),
-                    (now(), Some(refresh_at)),
-                    "{name}"
-                );
+                assert_eq!((token.issued_at, token.refresh_at), (now(), Some(refresh_at)), "{name}");
             }
             Err(AuthError::Refused { failure }) => {
                 assert_eq!(failure.kind.as_str(), expect["error_class"], "{name}");

@@ -33,10 +33,8 @@ pub(super) struct PreparedSend {
 
 /// Checks everything about a route but its recipients, and writes the message part.
 pub(super) fn prepare(adapter: &OpenIm, route: &Route) -> Result<PreparedSend, Vec<Fault>> {
-    let mut findings = Findings {
-        faults: adapter.profile.check(route).err().unwrap_or_default(),
-        warnings: Vec::new(),
-    };
+    let mut findings =
+        Findings { faults: adapter.profile.check(route).err().unwrap_or_default(), warnings: Vec::new() };
     let options = Options::read(route, &mut findings.faults);
     let content = content::translate(&route.message, adapter.extra_content_types, &mut findings);
     if let Some(content) = &content {
@@ -51,17 +49,9 @@ pub(super) fn prepare(adapter: &OpenIm, route: &Route) -> Result<PreparedSend, V
             Ok(PreparedSend {
                 tail: write_tail(route, sender, &content, &options),
                 warnings: findings.warnings,
-                audience: if is_everyone {
-                    Audience::Everyone
-                } else {
-                    Audience::To
-                },
+                audience: if is_everyone { Audience::Everyone } else { Audience::To },
                 recipients_per_call: adapter.profile.recipients_per_call.get(),
-                timeout: if is_everyone {
-                    adapter.send_all_timeout
-                } else {
-                    adapter.timeout
-                },
+                timeout: if is_everyone { adapter.send_all_timeout } else { adapter.timeout },
             })
         }
         _ => Err(findings.faults),
@@ -71,10 +61,8 @@ pub(super) fn prepare(adapter: &OpenIm, route: &Route) -> Result<PreparedSend, V
 fn check_size(adapter: &OpenIm, content: &Content, findings: &mut Findings) {
     let most = adapter.profile.max_payload_bytes.unwrap_or(usize::MAX);
     if content.json.len() > most {
-        let detail = format!(
-            "the message takes {} bytes as JSON; this channel allows {most}",
-            content.json.len()
-        );
+        let detail =
+            format!("the message takes {} bytes as JSON; this channel allows {most}", content.json.len());
         findings.fault("/message", FaultCode::TooLarge, detail);
     }
 }
@@ -84,9 +72,7 @@ fn check_size(adapter: &OpenIm, content: &Content, findings: &mut Findings) {
 /// Source: openimsdk/protocol `sdkws/sdkws.go` (`MsgData.Check`), read 2026-11-21.
 fn check_session(content: &Content, options: &Options, findings: &mut Findings) {
     let is_notification = content.content_type == NOTIFICATION;
-    let asks_for_notification = options
-        .session_type
-        .map(|session_type| session_type == NOTIFICATION_CHAT);
+    let asks_for_notification = options.session_type.map(|session_type| session_type == NOTIFICATION_CHAT);
     if asks_for_notification.is_some_and(|asks| asks != is_notification) {
         findings.fault(
             &format!("{POINTER}/session_type"),
@@ -145,9 +131,7 @@ fn write_tail(route: &Route, sender: &str, content: &Content, options: &Options)
         _ => SINGLE_CHAT,
     };
     // Who spells out one of the two fields that address a message gets both, as in the provider's example.
-    let is_send_all = options
-        .is_send_all
-        .or_else(|| options.session_type.map(|_| false));
+    let is_send_all = options.is_send_all.or_else(|| options.session_type.map(|_| false));
     let fields = wire::to_json(&SendFields {
         send_id: sender,
         sender_nickname: options.sender_nickname.as_deref(),
@@ -165,10 +149,7 @@ fn write_tail(route: &Route, sender: &str, content: &Content, options: &Options)
             ios_push_sound: info.ios_push_sound.as_deref(),
             ios_badge_count: info.ios_badge_count,
         }),
-        ex: options
-            .ex
-            .as_deref()
-            .or_else(|| route.ext.as_ref().map(|ext| ext.as_text())),
+        ex: options.ex.as_deref().or_else(|| route.ext.as_ref().map(|ext| ext.as_text())),
         is_send_all,
     });
     let members = fields.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
@@ -203,10 +184,7 @@ impl Prepared for PreparedSend {
     }
 
     fn chunking(&self) -> Chunking {
-        Chunking {
-            recipients_per_call: self.recipients_per_call,
-            cost: MessageCost::PerRecipient,
-        }
+        Chunking { recipients_per_call: self.recipients_per_call, cost: MessageCost::PerRecipient }
     }
 
     fn check_recipient(&self, id: &str) -> Result<(), Failure> {
@@ -231,9 +209,7 @@ impl Prepared for PreparedSend {
         }
         body.extend_from_slice(&self.tail);
         let count = u32::try_from(recipients.len()).unwrap_or(u32::MAX);
-        let timeout = self
-            .timeout
-            .saturating_add(TIME_PER_RECIPIENT.saturating_mul(count));
+        let timeout = self.timeout.saturating_add(TIME_PER_RECIPIENT.saturating_mul(count));
         WireRequest::post_json(SEND_PATH, body, timeout)
     }
 

@@ -13,18 +13,12 @@ use crate::domain::report::WarningCode;
 fn settings_name_every_fault() {
     let faults = |keys: Value| -> Vec<(String, FaultCode)> {
         let faults = try_channel(&keys).err().unwrap();
-        faults
-            .into_iter()
-            .map(|fault| (fault.pointer, fault.code))
-            .collect()
+        faults.into_iter().map(|fault| (fault.pointer, fault.code)).collect()
     };
     let at = |pointer: &str, code| (pointer.to_owned(), code);
     assert_eq!(
         faults(json!({})),
-        [
-            at("/admin_user_id", FaultCode::Required),
-            at("/secret", FaultCode::Required)
-        ]
+        [at("/admin_user_id", FaultCode::Required), at("/secret", FaultCode::Required)]
     );
     assert_eq!(
         faults(
@@ -36,10 +30,7 @@ fn settings_name_every_fault() {
             at("/extra_content_types/1", FaultCode::OutOfRange),
         ]
     );
-    assert_eq!(
-        faults(json!({"token": "a b"})),
-        [at("/token", FaultCode::OutOfRange)]
-    );
+    assert_eq!(faults(json!({"token": "a b"})), [at("/token", FaultCode::OutOfRange)]);
     assert_eq!(
         faults(json!({"token": "t", "send_all_timeout_ms": 0})),
         [at("/send_all_timeout_ms", FaultCode::OutOfRange)]
@@ -100,11 +91,7 @@ fn faults_of_a_message_come_all_at_once_and_point_at_their_place() {
     check_faults(
         &none,
         &json!({"message": {"type": "native", "payload": {"content_type": 109, "extra": 1}}}),
-        &[
-            "/message/payload/content",
-            "/message/payload/content_type",
-            "/message/payload/extra",
-        ],
+        &["/message/payload/content", "/message/payload/content_type", "/message/payload/extra"],
     );
 }
 
@@ -148,11 +135,7 @@ fn location_and_face_are_carried_where_the_settings_say_so() {
             109,
             json!({"description": "", "longitude": -116.25, "latitude": 39.9}),
         ),
-        (
-            json!({"type": "face", "index": 3, "data": "d"}),
-            115,
-            json!({"index": 3, "data": "d"}),
-        ),
+        (json!({"type": "face", "index": 3, "data": "d"}), 115, json!({"index": 3, "data": "d"})),
         (
             json!({"type": "native", "payload": {"content_type": 115, "content": {"index": 1}}}),
             115,
@@ -162,10 +145,7 @@ fn location_and_face_are_carried_where_the_settings_say_so() {
         let route = route(&json!({"from": "s", "to": ["a"], "message": message}));
         send(&channel, &route, |request| {
             let body: Value = serde_json::from_slice(&request.body).unwrap();
-            assert_eq!(
-                (&body["contentType"], &body["content"]),
-                (&json!(content_type), &content)
-            );
+            assert_eq!((&body["contentType"], &body["content"]), (&json!(content_type), &content));
             None
         });
     }
@@ -183,21 +163,11 @@ fn hints_without_a_field_are_left_out_with_a_warning() {
         .iter()
         .map(|warning| (warning.code, warning.pointer.as_deref().unwrap()))
         .collect();
-    let expected = [
-        "/message/filename",
-        "/message/thumbnail_url",
-        "/message/thumbnail_width",
-    ];
-    assert_eq!(
-        warnings,
-        expected.map(|pointer| (WarningCode::FieldLeftOut, pointer))
-    );
+    let expected = ["/message/filename", "/message/thumbnail_url", "/message/thumbnail_width"];
+    assert_eq!(warnings, expected.map(|pointer| (WarningCode::FieldLeftOut, pointer)));
     let body: Value =
         serde_json::from_slice(&prepared.encode(&call(&route, &Positions::Range(0..1))).body).unwrap();
-    assert_eq!(
-        body["content"]["snapshotPicture"],
-        body["content"]["sourcePicture"]
-    );
+    assert_eq!(body["content"]["snapshotPicture"], body["content"]["sourcePicture"]);
     assert_eq!(body["content"]["sourcePicture"]["uuid"], "p1");
 }
 
@@ -208,10 +178,8 @@ fn time_grows_with_the_recipients_and_send_all_has_its_own() {
     let request = prepared.encode(&call(&route_to_two, &Positions::Range(0..2)));
     assert_eq!(request.timeout, Duration::from_millis(10_040));
     assert_eq!(request.headers.len(), 1);
-    let everyone = route(
-        &json!({"from": "s", "to": [], "message": {"type": "text", "text": "hi"},
-                                 "provider_options": {"openim": {"is_send_all": true}}}),
-    );
+    let everyone = route(&json!({"from": "s", "to": [], "message": {"type": "text", "text": "hi"},
+                                 "provider_options": {"openim": {"is_send_all": true}}}));
     let prepared = channel.adapter.prepare(&everyone).unwrap();
     let request = prepared.encode(&call(&everyone, &Positions::Range(0..0)));
     assert_eq!(request.timeout, Duration::from_secs(300));

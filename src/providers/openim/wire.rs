@@ -220,9 +220,7 @@ pub(super) fn read_send(body: &[u8]) -> Option<Answer<'_, Listing<'_>>> {
 /// Reads the answer to a token request; `None` as in [`read_send`].
 pub(super) fn read_grant(body: &[u8]) -> Option<Answer<'_, Grant<'_>>> {
     read_loosely(body, |data| {
-        serde_json::from_str::<Object<Grant<'_>>>(data.get())
-            .ok()
-            .map(|Object(grant)| grant)
+        serde_json::from_str::<Object<Grant<'_>>>(data.get()).ok().map(|Object(grant)| grant)
     })
 }
 
@@ -256,11 +254,7 @@ fn unwrap_keys(items: Vec<Key<'_>>) -> Vec<Cow<'_, str>> {
 /// The items of an array that read as `T`; nothing if it is no array.
 fn usable_items<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Vec<T> {
     let items = raw.and_then(|raw| serde_json::from_str::<Vec<&'a RawValue>>(raw.get()).ok());
-    items
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|item| serde_json::from_str(item.get()).ok())
-        .collect()
+    items.unwrap_or_default().into_iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
 }
 
 /// A struct that may only be written as an object: serde would also take an array of its fields.

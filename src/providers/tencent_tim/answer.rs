@@ -62,22 +62,14 @@ struct Listing<'a> {
 impl<'a> Listing<'a> {
     fn read(list: Option<&'a serde_json::value::RawValue>) -> Self {
         let Some(list) = list else {
-            return Self {
-                entries: Vec::new(),
-                is_vague: false,
-            };
+            return Self { entries: Vec::new(), is_vague: false };
         };
         match serde_json::from_str::<Vec<Entry<'a>>>(list.get()) {
             Ok(entries) => Self {
-                is_vague: entries
-                    .iter()
-                    .any(|entry| entry.account.and_then(wire::text_or_integer).is_none()),
+                is_vague: entries.iter().any(|entry| entry.account.and_then(wire::text_or_integer).is_none()),
                 entries,
             },
-            Err(_) => Self {
-                entries: Vec::new(),
-                is_vague: true,
-            },
+            Err(_) => Self { entries: Vec::new(), is_vague: true },
         }
     }
 
@@ -114,9 +106,7 @@ impl Reading<'_> {
     /// A code for the whole call: nobody was served, or nobody can tell.
     fn nobody(&self, code: i64, mut listing: Listing<'_>, response: &WireResponse) -> Answer {
         // Who is listed without a code of its own shares the call's.
-        listing
-            .entries
-            .retain(|entry| entry.code.and_then(wire::integer).is_some_and(|code| code != 0));
+        listing.entries.retain(|entry| entry.code.and_then(wire::integer).is_some_and(|code| code != 0));
         let meaning = codes::meaning(code);
         let failure = Failure::provider(meaning.kind)
             .with_code(code.to_string())
@@ -130,21 +120,15 @@ impl Reading<'_> {
             };
             return self.assign(rest, &listing);
         }
-        let refused = |repeat, retry_after| Verdict::Refused {
-            failure: failure.clone(),
-            repeat,
-            retry_after,
-        };
+        let refused =
+            |repeat, retry_after| Verdict::Refused { failure: failure.clone(), repeat, retry_after };
         match meaning.advice {
             Advice::Open => Verdict::Undecided(failure),
             Advice::Again => refused(Repeat::Safe, response.retry_after()),
             Advice::NewSignature => refused(Repeat::WithNewToken, None),
             // The next call would bear the same credential, and wrong signatures end in a lock (70050).
             Advice::Never
-                if matches!(
-                    meaning.kind,
-                    FailureKind::Authentication | FailureKind::Permission
-                ) =>
+                if matches!(meaning.kind, FailureKind::Authentication | FailureKind::Permission) =>
             {
                 refused(Repeat::EndsRoute, None)
             }

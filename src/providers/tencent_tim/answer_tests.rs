@@ -52,19 +52,10 @@ fn unusual_answers_are_never_better_than_unknown() {
         let counts = settle(decode(&["a", "b"], 200, body).unwrap(), 2).counts();
         assert_eq!(counts.unknown, 2, "{body}");
     }
-    for body in [
-        "",
-        "null",
-        "[]",
-        "{}",
-        r#"{"ActionStatus":null}"#,
-        r#"{"ActionStatus":"OK","ErrorCode":[]}"#,
-    ] {
-        assert_eq!(
-            decode(&["a"], 200, body).unwrap_err(),
-            DecodeError::NotDocumented,
-            "{body}"
-        );
+    for body in
+        ["", "null", "[]", "{}", r#"{"ActionStatus":null}"#, r#"{"ActionStatus":"OK","ErrorCode":[]}"#]
+    {
+        assert_eq!(decode(&["a"], 200, body).unwrap_err(), DecodeError::NotDocumented, "{body}");
     }
 }
 
@@ -95,30 +86,17 @@ fn a_rate_refusal_obeys_retry_after() {
     let list: RecipientList = ["a"].into_iter().collect();
     let positions = everybody(&list);
     let mut response = WireResponse::json(StatusCode::OK, r#"{"ErrorCode":60007}"#);
-    response
-        .headers
-        .insert("retry-after", HeaderValue::from_static("3"));
+    response.headers.insert("retry-after", HeaderValue::from_static("3"));
     let answer = super::answer::decode(Recipients::new(&list, &positions), &response).unwrap();
-    let Verdict::Refused {
-        repeat, retry_after, ..
-    } = answer.verdict
-    else {
+    let Verdict::Refused { repeat, retry_after, .. } = answer.verdict else {
         panic!("not refused");
     };
-    assert_eq!(
-        (repeat, retry_after),
-        (Repeat::Safe, Some(Duration::from_secs(3)))
-    );
+    assert_eq!((repeat, retry_after), (Repeat::Safe, Some(Duration::from_secs(3))));
 }
 
 #[test]
 fn a_call_that_was_taken_whole_is_one_outcome() {
-    let answer = decode(
-        &["a", "b"],
-        200,
-        r#"{"ActionStatus":"OK","ErrorCode":0,"MsgKey":"k"}"#,
-    )
-    .unwrap();
+    let answer = decode(&["a", "b"], 200, r#"{"ActionStatus":"OK","ErrorCode":0,"MsgKey":"k"}"#).unwrap();
     let outcomes = settle(answer, 2);
     assert_eq!(outcomes, Outcomes::same(outcomes.get(0).unwrap().clone(), 2));
 }
@@ -148,11 +126,7 @@ fn check_soundness(ids: &[&str], status: u16, body: &[u8]) {
     assert_eq!(outcomes.len(), ids.len());
     for (id, outcome) in ids.iter().zip(outcomes.iter()) {
         if matches!(outcome, Outcome::Accepted(_)) {
-            assert!(
-                states_success(body, id),
-                "{id}: {}",
-                String::from_utf8_lossy(body)
-            );
+            assert!(states_success(body, id), "{id}: {}", String::from_utf8_lossy(body));
         }
     }
 }
@@ -173,14 +147,8 @@ fn any_answer() -> impl Strategy<Value = String> {
         Just("99999999999999999999"),
         Just("\"\""),
     ];
-    let account = prop_oneof![
-        Just("\"a\""),
-        Just("\"b\""),
-        Just("7"),
-        Just("\"x\""),
-        Just("null"),
-        Just("{}")
-    ];
+    let account =
+        prop_oneof![Just("\"a\""), Just("\"b\""), Just("7"), Just("\"x\""), Just("null"), Just("{}")];
     let entry = (account, word.clone())
         .prop_map(|(account, code)| format!(r#"{{"To_Account":{account},"ErrorCode":{code}}}"#));
     let list = prop_oneof![

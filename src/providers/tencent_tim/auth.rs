@@ -43,10 +43,7 @@ struct Kept {
 impl UserSig {
     /// Signs with these settings.
     pub(super) fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            kept: Mutex::new(None),
-        }
+        Self { settings, kept: Mutex::new(None) }
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
@@ -173,6 +170,5 @@ fn pack(ticket: &Ticket<'_>) -> std::io::Result<Vec<u8>> {
 }
 
 fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

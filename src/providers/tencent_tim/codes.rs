@@ -60,22 +60,13 @@ pub(super) fn meaning(code: i64) -> Meaning {
 /// Codes that the app's own hook may choose.
 const APP_CODES: std::ops::RangeInclusive<i64> = 120_001..=130_000;
 
-const APP_REFUSAL: Meaning = row(
-    120_001,
-    ContentRejected,
-    Never,
-    "the app's own hook refused the message with a code of its own",
-);
+const APP_REFUSAL: Meaning =
+    row(120_001, ContentRejected, Never, "the app's own hook refused the message with a code of its own");
 
 const UNDOCUMENTED: Meaning = row(0, Unknown, Never, "the provider does not document this code");
 
 const fn row(code: i64, kind: FailureKind, advice: Advice, hint: &'static str) -> Meaning {
-    Meaning {
-        code,
-        kind,
-        advice,
-        hint,
-    }
+    Meaning { code, kind, advice, hint }
 }
 
 const REGION: &str = "the provider does not know this SDKAppID or its key; check `sdk_app_id`, and whether \

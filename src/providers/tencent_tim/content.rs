@@ -28,8 +28,7 @@ pub(super) struct Findings {
 impl Findings {
     /// Something is wrong with this field.
     pub(super) fn fault(&mut self, field: &str, code: FaultCode, detail: &str) {
-        self.faults
-            .push(Fault::new(format!("/message/{field}"), code, detail));
+        self.faults.push(Fault::new(format!("/message/{field}"), code, detail));
     }
 
     /// The provider cannot carry this field, and leaving it out would change the message.
@@ -63,11 +62,7 @@ pub(super) fn write(message: &Message, findings: &mut Findings) -> Option<String
     match serde_json::to_string(&[element]) {
         Ok(json) => Some(json),
         Err(_) => {
-            findings.faults.push(Fault::new(
-                "/message",
-                FaultCode::WrongType,
-                "cannot be written as JSON",
-            ));
+            findings.faults.push(Fault::new("/message", FaultCode::WrongType, "cannot be written as JSON"));
             None
         }
     }
@@ -76,10 +71,9 @@ pub(super) fn write(message: &Message, findings: &mut Findings) -> Option<String
 fn element<'a>(message: &'a Message, findings: &mut Findings) -> Option<Element<'a>> {
     match message {
         Message::Text { text } => Some(Element::Text { text }),
-        Message::Face { index, data } => Some(Element::Face {
-            index: *index,
-            data: data.as_deref().unwrap_or_default(),
-        }),
+        Message::Face { index, data } => {
+            Some(Element::Face { index: *index, data: data.as_deref().unwrap_or_default() })
+        }
         Message::Location(place) => location(place, findings),
         Message::Custom(custom) => self::custom(custom, findings),
         Message::Command { action, params } => Some(Element::Custom {
@@ -99,10 +93,7 @@ fn element<'a>(message: &'a Message, findings: &mut Findings) -> Option<Element<
 
 fn location<'a>(place: &'a Location, findings: &mut Findings) -> Option<Element<'a>> {
     let mut is_on_earth = true;
-    for (name, degrees, most) in [
-        ("latitude", place.latitude, 90.0),
-        ("longitude", place.longitude, 180.0),
-    ] {
+    for (name, degrees, most) in [("latitude", place.latitude, 90.0), ("longitude", place.longitude, 180.0)] {
         if !(-most..=most).contains(&degrees) {
             is_on_earth = false;
             let detail = format!("must be from -{most} to {most}");
@@ -120,11 +111,7 @@ fn custom<'a>(custom: &'a Custom, findings: &mut Findings) -> Option<Element<'a>
     findings.refuse("event", custom.event.is_some());
     findings.refuse("exts", custom.exts.is_some());
     let Some(data) = &custom.data else {
-        findings.fault(
-            "data",
-            FaultCode::Required,
-            "`data` is the content of a custom message",
-        );
+        findings.fault("data", FaultCode::Required, "`data` is the content of a custom message");
         return None;
     };
     Some(Element::Custom {
@@ -167,14 +154,8 @@ fn check_native(payload: &JsonText, findings: &mut Findings) {
     let mut customs = 0;
     for (index, element) in elements.iter().enumerate() {
         let outline: Option<Outline<'_>> = serde_json::from_str(element.get()).ok();
-        let kind = outline
-            .as_ref()
-            .and_then(|outline| outline.kind)
-            .map(RawValue::get);
-        let content = outline
-            .as_ref()
-            .and_then(|outline| outline.content)
-            .map(RawValue::get);
+        let kind = outline.as_ref().and_then(|outline| outline.kind).map(RawValue::get);
+        let content = outline.as_ref().and_then(|outline| outline.content).map(RawValue::get);
         let is_sound = kind.is_some_and(|kind| kind.starts_with('"'))
             && content.is_some_and(|content| content.starts_with('{'));
         if !is_sound {
@@ -184,10 +165,6 @@ fn check_native(payload: &JsonText, findings: &mut Findings) {
         customs += usize::from(kind == Some("\"TIMCustomElem\""));
     }
     if customs > 1 {
-        findings.fault(
-            "payload",
-            FaultCode::TooLarge,
-            "may hold at most one `TIMCustomElem`",
-        );
+        findings.fault("payload", FaultCode::TooLarge, "may hold at most one `TIMCustomElem`");
     }
 }

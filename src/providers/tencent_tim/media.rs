@@ -162,11 +162,7 @@ mod tests {
     #[test]
     fn names_and_extensions_come_from_the_path_only() {
         for (url, segment, found) in [
-            (
-                "https://a.example/b/photo.PNG?x=1.gif#y.bmp",
-                "photo.PNG",
-                Some("PNG"),
-            ),
+            ("https://a.example/b/photo.PNG?x=1.gif#y.bmp", "photo.PNG", Some("PNG")),
             ("https://a.example/b/photo", "photo", None),
             ("https://a.example/", "", None),
             ("https://a.example", "", None),
@@ -180,15 +176,9 @@ mod tests {
 
     #[test]
     fn picture_formats_are_numbers() {
-        for (format, number) in [
-            ("JPG", 1),
-            ("jpeg", 1),
-            ("gif", 2),
-            ("Png", 3),
-            ("bmp", 4),
-            ("webp", 255),
-            ("", 255),
-        ] {
+        for (format, number) in
+            [("JPG", 1), ("jpeg", 1), ("gif", 2), ("Png", 3), ("bmp", 4), ("webp", 255), ("", 255)]
+        {
             assert_eq!(image_format(format), number, "{format}");
         }
     }

@@ -44,11 +44,7 @@ pub(super) fn read(block: Option<&JsonText>, faults: &mut Vec<Fault>) -> Options
     let Some(block) = block else {
         return Options::default();
     };
-    match Fields::parse(
-        block.as_str(),
-        format!("/provider_options/{NAME}"),
-        Numbers::Strict,
-    ) {
+    match Fields::parse(block.as_str(), format!("/provider_options/{NAME}"), Numbers::Strict) {
         Ok(mut fields) => {
             let options = Options {
                 msg_seq: fields.u32("msg_seq"),
@@ -81,12 +77,5 @@ fn read_controls(fields: &mut Fields<'_>) -> Option<String> {
         }
     }
     // The words need no escapes: every other one is a fault.
-    Some(format!(
-        "[{}]",
-        words
-            .iter()
-            .map(|word| format!("\"{word}\""))
-            .collect::<Vec<_>>()
-            .join(",")
-    ))
+    Some(format!("[{}]", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(",")))
 }

@@ -10,21 +10,9 @@ use crate::domain::report::WarningCode;
 
 #[test]
 fn settings_name_every_missing_key_at_once() {
-    let pointers: Vec<_> = build("usersig_ttl_seconds = 59")
-        .err()
-        .unwrap()
-        .into_iter()
-        .map(|fault| fault.pointer)
-        .collect();
-    assert_eq!(
-        pointers,
-        [
-            "/sdk_app_id",
-            "/identifier",
-            "/secret_key",
-            "/usersig_ttl_seconds"
-        ]
-    );
+    let pointers: Vec<_> =
+        build("usersig_ttl_seconds = 59").err().unwrap().into_iter().map(|fault| fault.pointer).collect();
+    assert_eq!(pointers, ["/sdk_app_id", "/identifier", "/secret_key", "/usersig_ttl_seconds"]);
 }
 
 #[test]
@@ -62,18 +50,10 @@ fn all_faults_of_a_route_come_at_once() {
 fn secrets_have_no_field_and_descriptions_are_left_out_with_a_warning() {
     let url = "https://cdn.example.com/a";
     for (kind, refused, left_out) in [
-        (
-            "image",
-            vec!["/message/secret"],
-            vec!["filename", "thumbnail_width"],
-        ),
+        ("image", vec!["/message/secret"], vec!["filename", "thumbnail_width"]),
         ("audio", vec!["/message/secret"], vec!["filename"]),
         ("file", vec!["/message/secret"], vec![]),
-        (
-            "video",
-            vec!["/message/secret", "/message/thumbnail_secret"],
-            vec!["filename"],
-        ),
+        ("video", vec!["/message/secret", "/message/thumbnail_secret"], vec!["filename"]),
     ] {
         let mut message = json!({"type": kind, "url": url, "filename": "f", "thumbnail_width": 3});
         if kind == "video" {
@@ -86,23 +66,15 @@ fn secrets_have_no_field_and_descriptions_are_left_out_with_a_warning() {
             .map(|warning| (warning.code, warning.pointer.as_deref().unwrap()))
             .collect();
         let expected: Vec<_> = left_out.iter().map(|field| format!("/message/{field}")).collect();
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|pointer| (WarningCode::FieldLeftOut, pointer.as_str()))
-            .collect();
+        let expected: Vec<_> =
+            expected.iter().map(|pointer| (WarningCode::FieldLeftOut, pointer.as_str())).collect();
         assert_eq!(pointers, expected, "{kind}");
         message["secret"] = "s".into();
         message["thumbnail_secret"] = "s".into();
         let found = faults(&json!({"to": ["a"], "message": message}));
         let pointers: Vec<_> = found.iter().map(|fault| fault.pointer.as_str()).collect();
-        assert!(
-            refused.iter().all(|pointer| pointers.contains(pointer)),
-            "{kind}: {found:?}"
-        );
-        assert!(
-            found.iter().all(|fault| fault.code == FaultCode::Unsupported),
-            "{kind}"
-        );
+        assert!(refused.iter().all(|pointer| pointers.contains(pointer)), "{kind}: {found:?}");
+        assert!(found.iter().all(|fault| fault.code == FaultCode::Unsupported), "{kind}");
     }
 }
 
@@ -126,10 +98,7 @@ fn media_fall_back_to_what_the_url_says() {
         "type": "video", "url": "https://cdn.example.com/clip.MOV", "thumbnail_url": "https://cdn.example.com/c",
         "duration_seconds": 4.01,
     }));
-    assert_eq!(
-        (&video["VideoFormat"], &video["ThumbFormat"]),
-        (&json!("MOV"), &json!("JPG"))
-    );
+    assert_eq!((&video["VideoFormat"], &video["ThumbFormat"]), (&json!("MOV"), &json!("JPG")));
     assert_eq!(video["VideoSecond"], 5);
     let image = content(json!({
         "type": "image", "url": "https://cdn.example.com/p.jpeg", "width": 4, "height": 3, "format": "bmp",
@@ -146,10 +115,7 @@ fn a_command_keeps_what_the_caller_set() {
         "to": ["a"], "message": {"type": "command", "action": "say \"hi\""}, "push": {"title": "t"},
         "provider_options": {"tencent_tim": {"send_msg_control": []}},
     }));
-    assert_eq!(
-        body["MsgBody"][0]["MsgContent"]["Data"],
-        r#"{"action":"say \"hi\""}"#
-    );
+    assert_eq!(body["MsgBody"][0]["MsgContent"]["Data"], r#"{"action":"say \"hi\""}"#);
     assert_eq!(body["OfflinePushInfo"], json!({"Title": "t"}));
     assert_eq!(body["SendMsgControl"], json!([]));
 }
@@ -166,22 +132,13 @@ fn native_payloads_are_checked_from_outside_only() {
     let text = json!({"MsgType": "TIMTextElem", "MsgContent": {"Anything": [1]}});
     let custom = json!({"MsgType": "TIMCustomElem", "MsgContent": {"Data": "d"}});
     for (payload, pointer) in [
-        (
-            json!([text, custom, {"MsgType": "TIMNewElem", "MsgContent": {}}]),
-            None,
-        ),
+        (json!([text, custom, {"MsgType": "TIMNewElem", "MsgContent": {}}]), None),
         (json!({}), Some("/message/payload")),
         (json!([]), Some("/message/payload")),
         (json!([custom, custom]), Some("/message/payload")),
         (json!([text, 1]), Some("/message/payload/1")),
-        (
-            json!([{"MsgType": 1, "MsgContent": {}}]),
-            Some("/message/payload/0"),
-        ),
-        (
-            json!([{"MsgType": "x", "MsgContent": "y"}]),
-            Some("/message/payload/0"),
-        ),
+        (json!([{"MsgType": 1, "MsgContent": {}}]), Some("/message/payload/0")),
+        (json!([{"MsgType": "x", "MsgContent": "y"}]), Some("/message/payload/0")),
     ] {
         let found = faults(&json!({"to": ["a"], "message": {"type": "native", "payload": payload}}));
         let pointers: Vec<_> = found.iter().map(|fault| fault.pointer.as_str()).collect();
@@ -196,10 +153,7 @@ fn a_message_body_may_have_exactly_12288_bytes() {
         |bytes: usize| json!({"to": ["a"], "message": {"type": "text", "text": "x".repeat(bytes - around)}});
     assert_eq!(faults(&intent(12_288)), []);
     let found = faults(&intent(12_289));
-    assert_eq!(
-        (found.len(), found[0].code, found[0].pointer.as_str()),
-        (1, FaultCode::TooLarge, "/message")
-    );
+    assert_eq!((found.len(), found[0].code, found[0].pointer.as_str()), (1, FaultCode::TooLarge, "/message"));
 }
 
 proptest! {

@@ -167,9 +167,7 @@ impl Memory {
             });
         }
         self.served += 1;
-        let seconds = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         taken(call, &format!("{}_{}_{seconds}", self.served, call.random))
     }
 
@@ -182,10 +180,7 @@ impl Memory {
 }
 
 fn keep_since(times: &mut VecDeque<SystemTime>, now: SystemTime, window: Duration) {
-    while times
-        .front()
-        .is_some_and(|time| now.duration_since(*time).is_ok_and(|age| age >= window))
-    {
+    while times.front().is_some_and(|time| now.duration_since(*time).is_ok_and(|age| age >= window)) {
         times.pop_front();
     }
 }

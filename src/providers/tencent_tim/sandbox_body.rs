@@ -33,10 +33,7 @@ pub(super) fn check(body: &[u8]) -> Result<Call, Refusal> {
     {
         return Err((90008, "From_Account is not a filled string"));
     }
-    let random = body
-        .get("MsgRandom")
-        .and_then(word)
-        .ok_or((90005, "MsgRandom is no 32-bit number"))?;
+    let random = body.get("MsgRandom").and_then(word).ok_or((90005, "MsgRandom is no 32-bit number"))?;
     message(body.get("MsgBody"))?;
     for (name, value) in body {
         member(name, value)?;
@@ -70,22 +67,19 @@ fn member(name: &str, value: &Value) -> Result<(), Refusal> {
         "From_Account" | "To_Account" | "MsgRandom" | "MsgBody" => Ok(()),
         "MsgSeq" => demand(word(value).is_some(), (90004, "MsgSeq is no 32-bit number")),
         "MsgTimeStamp" => demand(word(value).is_some(), (90006, "MsgTimeStamp is no 32-bit number")),
-        "SyncFromOldSystem" => demand(
-            word(value).is_some(),
-            (90030, "SyncFromOldSystem is no 32-bit number"),
-        ),
-        "SyncOtherMachine" => demand(
-            matches!(value.as_u64(), Some(1 | 2)),
-            (90031, "SyncOtherMachine is neither 1 nor 2"),
-        ),
+        "SyncFromOldSystem" => {
+            demand(word(value).is_some(), (90030, "SyncFromOldSystem is no 32-bit number"))
+        }
+        "SyncOtherMachine" => {
+            demand(matches!(value.as_u64(), Some(1 | 2)), (90031, "SyncOtherMachine is neither 1 nor 2"))
+        }
         "MsgLifeTime" => match value.as_u64() {
             None => Err((90044, "MsgLifeTime is not an integer")),
             Some(seconds) => demand(seconds <= 604_800, (90026, "MsgLifeTime is over 7 days")),
         },
-        "OnlineOnlyFlag" => demand(
-            matches!(value.as_u64(), Some(0 | 1)),
-            (FORMAT, "OnlineOnlyFlag is neither 0 nor 1"),
-        ),
+        "OnlineOnlyFlag" => {
+            demand(matches!(value.as_u64(), Some(0 | 1)), (FORMAT, "OnlineOnlyFlag is neither 0 nor 1"))
+        }
         "CloudCustomData" => demand(value.is_string(), (FORMAT, "CloudCustomData is not a string")),
         "SendMsgControl" => demand(
             value.as_array().is_some_and(|words| words.iter().all(is_control)),
@@ -104,10 +98,7 @@ fn demand(is_met: bool, refusal: Refusal) -> Result<(), Refusal> {
 }
 
 fn is_control(word: &Value) -> bool {
-    matches!(
-        word.as_str(),
-        Some("NoUnread" | "NoLastMsg" | "WithMuteNotifications")
-    )
+    matches!(word.as_str(), Some("NoUnread" | "NoLastMsg" | "WithMuteNotifications"))
 }
 
 /// Names that the message formats do not list pass: vendors add to them.
@@ -146,10 +137,7 @@ fn message(value: Option<&Value>) -> Result<(), Refusal> {
     if customs.count() > 1 {
         return Err((90002, "MsgBody has more than one TIMCustomElem"));
     }
-    demand(
-        value.to_string().len() <= MOST_MESSAGE_BYTES,
-        (93000, "message is too long"),
-    )
+    demand(value.to_string().len() <= MOST_MESSAGE_BYTES, (93000, "message is too long"))
 }
 
 /// What a field of an element has to be.
@@ -167,21 +155,15 @@ use Shape::{Images, Number, Text, Two, Whole};
 
 fn is_element(element: &Value) -> bool {
     let kind = element.get("MsgType").and_then(Value::as_str);
-    let (Some(fields), Some(content)) = (
-        kind.and_then(fields_of),
-        element.get("MsgContent").and_then(Value::as_object),
-    ) else {
+    let (Some(fields), Some(content)) =
+        (kind.and_then(fields_of), element.get("MsgContent").and_then(Value::as_object))
+    else {
         return false;
     };
     let (required, optional) = fields;
-    required
-        .iter()
-        .all(|(name, shape)| content.get(*name).is_some_and(|value| fits(value, *shape)))
+    required.iter().all(|(name, shape)| content.get(*name).is_some_and(|value| fits(value, *shape)))
         && content.iter().all(|(name, value)| {
-            required
-                .iter()
-                .chain(optional)
-                .any(|(known, shape)| known == name && fits(value, *shape))
+            required.iter().chain(optional).any(|(known, shape)| known == name && fits(value, *shape))
         })
 }
 
@@ -192,22 +174,12 @@ fn fields_of(kind: &str) -> Option<(Shapes, Shapes)> {
     Some(match kind {
         "TIMTextElem" => (&[("Text", Text)], &[]),
         "TIMFaceElem" => (&[("Index", Whole), ("Data", Text)], &[]),
-        "TIMLocationElem" => (
-            &[("Desc", Text), ("Latitude", Number), ("Longitude", Number)],
-            &[],
-        ),
-        "TIMCustomElem" => (
-            &[("Data", Text)],
-            &[("Desc", Text), ("Ext", Text), ("Sound", Text)],
-        ),
-        "TIMSoundElem" => (
-            &[("Url", Text), ("UUID", Text), ("Download_Flag", Two)],
-            &[("Size", Whole), ("Second", Whole)],
-        ),
-        "TIMImageElem" => (
-            &[("UUID", Text), ("ImageInfoArray", Images)],
-            &[("ImageFormat", Whole)],
-        ),
+        "TIMLocationElem" => (&[("Desc", Text), ("Latitude", Number), ("Longitude", Number)], &[]),
+        "TIMCustomElem" => (&[("Data", Text)], &[("Desc", Text), ("Ext", Text), ("Sound", Text)]),
+        "TIMSoundElem" => {
+            (&[("Url", Text), ("UUID", Text), ("Download_Flag", Two)], &[("Size", Whole), ("Second", Whole)])
+        }
+        "TIMImageElem" => (&[("UUID", Text), ("ImageInfoArray", Images)], &[("ImageFormat", Whole)]),
         "TIMFileElem" => (
             &[("Url", Text), ("UUID", Text), ("Download_Flag", Two)],
             &[("FileSize", Whole), ("FileName", Text)],
@@ -241,9 +213,7 @@ fn fits(value: &Value, shape: Shape) -> bool {
         Number => value.is_number(),
         Whole => value.is_i64() || value.is_u64(),
         Two => value.as_u64() == Some(2),
-        Images => value
-            .as_array()
-            .is_some_and(|images| !images.is_empty() && images.iter().all(is_image)),
+        Images => value.as_array().is_some_and(|images| !images.is_empty() && images.iter().all(is_image)),
     }
 }
 
@@ -251,9 +221,7 @@ fn is_image(image: &Value) -> bool {
     image.as_object().is_some_and(|image| {
         matches!(image.get("Type").and_then(Value::as_u64), Some(1..=3))
             && image.get("URL").is_some_and(Value::is_string)
-            && ["Size", "Width", "Height"]
-                .iter()
-                .all(|name| image.get(*name).is_some_and(Value::is_u64))
+            && ["Size", "Width", "Height"].iter().all(|name| image.get(*name).is_some_and(Value::is_u64))
             && image.len() == 5
     })
 }

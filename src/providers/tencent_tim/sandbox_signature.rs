@@ -35,12 +35,8 @@ pub(super) fn check(request: &Arrival<'_>, now: SystemTime) -> Result<(), Refusa
     if random.is_none() {
         return Err((60002, "random must be an unsigned 32-bit integer"));
     }
-    let application = request
-        .query_value("sdkappid")
-        .ok_or((60012, "sdkappid is missing"))?;
-    let application: u64 = application
-        .parse()
-        .map_err(|_| (60006, "sdkappid is not a number"))?;
+    let application = request.query_value("sdkappid").ok_or((60012, "sdkappid is missing"))?;
+    let application: u64 = application.parse().map_err(|_| (60006, "sdkappid is not a number"))?;
     if application != APPLICATION {
         return Err((70020, "sdkappid not found"));
     }
@@ -48,9 +44,7 @@ pub(super) fn check(request: &Arrival<'_>, now: SystemTime) -> Result<(), Refusa
         .query_value("identifier")
         .filter(|identifier| !identifier.is_empty())
         .ok_or((60004, "identifier is missing"))?;
-    let signature = request
-        .query_value("usersig")
-        .ok_or((60004, "usersig is missing"))?;
+    let signature = request.query_value("usersig").ok_or((60004, "usersig is missing"))?;
     if signature.is_empty() {
         return Err((70002, "usersig is empty"));
     }
@@ -89,11 +83,8 @@ fn verify(signature: &str, application: u64, identifier: &str, now: SystemTime) 
     let seal = STANDARD.decode(text("TLS.sig")?).map_err(|_| UNREADABLE)?;
     let mut mac = Hmac::<Sha256>::new_from_slice(KEY).map_err(|_| UNREADABLE)?;
     mac.update(lines.as_bytes());
-    mac.verify_slice(&seal)
-        .map_err(|_| (70009, "usersig verification failed"))?;
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    mac.verify_slice(&seal).map_err(|_| (70009, "usersig verification failed"))?;
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if now >= time.saturating_add(expire) {
         return Err((70001, "usersig is expired"));
     }
@@ -115,9 +106,6 @@ pub(super) fn unpack(signature: &str) -> Option<Value> {
         .collect::<Option<_>>()?;
     let packed = STANDARD.decode(plain).ok()?;
     let mut json = Vec::new();
-    ZlibDecoder::new(packed.as_slice())
-        .take(MOST_INFLATED)
-        .read_to_end(&mut json)
-        .ok()?;
+    ZlibDecoder::new(packed.as_slice()).take(MOST_INFLATED).read_to_end(&mut json).ok()?;
     serde_json::from_slice(&json).ok()
 }

@@ -22,10 +22,7 @@ struct Stage {
 }
 
 fn stage() -> Stage {
-    Stage {
-        rig: build(SANDBOX.settings).unwrap(),
-        stand_in: (SANDBOX.build)(),
-    }
+    Stage { rig: build(SANDBOX.settings).unwrap(), stand_in: (SANDBOX.build)() }
 }
 
 fn arrive(stand_in: &dyn StandIn, request: &WireRequest, now: SystemTime) -> StandInAnswer {
@@ -132,15 +129,9 @@ fn signed(stage: &Stage, to: &[&str]) -> (Box<dyn Prepared>, WireRequest) {
 fn connections_break_and_hang_on_demand() {
     let stage = stage();
     let (_, request) = signed(&stage, &[DROP]);
-    assert!(matches!(
-        arrive(&*stage.stand_in, &request, vector_time()),
-        StandInAnswer::Drop
-    ));
+    assert!(matches!(arrive(&*stage.stand_in, &request, vector_time()), StandInAnswer::Drop));
     let (_, request) = signed(&stage, &[HANG]);
-    assert!(matches!(
-        arrive(&*stage.stand_in, &request, vector_time()),
-        StandInAnswer::Hang
-    ));
+    assert!(matches!(arrive(&*stage.stand_in, &request, vector_time()), StandInAnswer::Hang));
 }
 
 #[test]
@@ -181,11 +172,7 @@ fn urls_are_checked_parameter_by_parameter() {
         let mut request = request.clone();
         let found = request.query.iter_mut().find(|parameter| parameter.name == name);
         found.unwrap().value = value.to_owned();
-        assert_eq!(
-            code(&*(SANDBOX.build)(), &request, vector_time()),
-            expected,
-            "{name}={value}"
-        );
+        assert_eq!(code(&*(SANDBOX.build)(), &request, vector_time()), expected, "{name}={value}");
     };
     check("contenttype", "xml", 60002);
     check("random", "4294967296", 60002);
@@ -198,48 +185,21 @@ fn urls_are_checked_parameter_by_parameter() {
     let mut moved = request.clone();
     moved.path = "/v4/openim/sendmsg".to_owned();
     assert_eq!(code(&*stage.stand_in, &moved, vector_time()), 60009);
-    assert_eq!(
-        code(
-            &*stage.stand_in,
-            &request,
-            vector_time() + Duration::from_secs(86_399)
-        ),
-        0
-    );
-    assert_eq!(
-        code(
-            &*stage.stand_in,
-            &request,
-            vector_time() + Duration::from_secs(86_400)
-        ),
-        70001
-    );
+    assert_eq!(code(&*stage.stand_in, &request, vector_time() + Duration::from_secs(86_399)), 0);
+    assert_eq!(code(&*stage.stand_in, &request, vector_time() + Duration::from_secs(86_400)), 70001);
 }
 
 #[test]
 fn a_wrong_key_is_noticed_and_locks_after_ten_tries() {
     let wrong = SANDBOX.settings.replace("stand-in-key", "another-key");
-    let stage = Stage {
-        rig: build(&wrong).unwrap(),
-        stand_in: (SANDBOX.build)(),
-    };
+    let stage = Stage { rig: build(&wrong).unwrap(), stand_in: (SANDBOX.build)() };
     for nonce in 0..10 {
-        assert_eq!(
-            stage.code(&["bonnie"], nonce),
-            format!("70009 {:?}", Repeat::EndsRoute)
-        );
+        assert_eq!(stage.code(&["bonnie"], nonce), format!("70009 {:?}", Repeat::EndsRoute));
     }
     assert_eq!(stage.code(&["bonnie"], 11), "70050 EndsRoute");
     let right = super::sandbox_tests::stage();
     let (_, request) = signed(&right, &["bonnie"]);
-    assert_eq!(
-        code(
-            &*stage.stand_in,
-            &request,
-            vector_time() + Duration::from_secs(60)
-        ),
-        0
-    );
+    assert_eq!(code(&*stage.stand_in, &request, vector_time() + Duration::from_secs(60)), 0);
 }
 
 /// Replaces one member of a valid body and checks the code that answers.
@@ -287,26 +247,10 @@ fn messages_are_checked_field_by_field() {
     check_members(&[
         ("MsgBody", json!({}), 90007),
         ("MsgBody", json!([]), 90002),
-        (
-            "MsgBody",
-            json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": 1}}]),
-            90002,
-        ),
-        (
-            "MsgBody",
-            json!([{"MsgType": "TIMTextElem", "MsgContent": {"text": "x"}}]),
-            90002,
-        ),
-        (
-            "MsgBody",
-            json!([{"MsgType": "TIMRelayElem", "MsgContent": {}}]),
-            90002,
-        ),
-        (
-            "MsgBody",
-            json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "x".repeat(12_288)}}]),
-            93000,
-        ),
+        ("MsgBody", json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": 1}}]), 90002),
+        ("MsgBody", json!([{"MsgType": "TIMTextElem", "MsgContent": {"text": "x"}}]), 90002),
+        ("MsgBody", json!([{"MsgType": "TIMRelayElem", "MsgContent": {}}]), 90002),
+        ("MsgBody", json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "x".repeat(12_288)}}]), 93000),
     ]);
 }
 

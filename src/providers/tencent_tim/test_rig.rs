@@ -82,11 +82,7 @@ pub(super) fn everybody(list: &RecipientList) -> Positions {
 
 /// Calls with one nonce.
 pub(super) fn call<'a>(recipients: Recipients<'a>, nonce: u64) -> Call<'a> {
-    Call {
-        recipients,
-        now: vector_time(),
-        nonce,
-    }
+    Call { recipients, now: vector_time(), nonce }
 }
 
 /// Signs a request at `now`.
@@ -125,12 +121,7 @@ pub(super) fn settle(answer: Answer, count: usize) -> Outcomes {
 
 /// The route of an intent; `None` for a message that the API refuses before any adapter sees it.
 pub(super) fn route(intent: &Value) -> Option<Arc<Route>> {
-    let to: RecipientList = intent["to"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_str().unwrap())
-        .collect();
+    let to: RecipientList = intent["to"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     Some(Arc::new(Route {
         channel: ChannelName::parse("tim").unwrap(),
         sender: text(&intent["from"]),
@@ -191,26 +182,16 @@ fn thumbnail(message: &Value) -> Thumbnail {
 fn message(message: &Value) -> Option<Message> {
     let kind = message["type"].as_str()?;
     Some(match kind {
-        "text" => Message::Text {
-            text: text(&message["text"])?,
-        },
+        "text" => Message::Text { text: text(&message["text"])? },
         "location" => Message::Location(Location {
             latitude: message["latitude"].as_f64()?,
             longitude: message["longitude"].as_f64()?,
             address: text(&message["address"]),
         }),
-        "command" => Message::Command {
-            action: text(&message["action"])?,
-            params: json(&message["params"]),
-        },
+        "command" => Message::Command { action: text(&message["action"])?, params: json(&message["params"]) },
         "custom" => Message::Custom(custom(message)),
-        "face" => Message::Face {
-            index: message["index"].as_i64()?,
-            data: text(&message["data"]),
-        },
-        "native" => Message::Native {
-            payload: json(&message["payload"])?,
-        },
+        "face" => Message::Face { index: message["index"].as_i64()?, data: text(&message["data"]) },
+        "native" => Message::Native { payload: json(&message["payload"])? },
         _ => return media(kind, message),
     })
 }
@@ -247,14 +228,7 @@ fn media(kind: &str, message: &Value) -> Option<Message> {
             secret,
             thumbnail: thumbnail(message),
         }),
-        "audio" => Message::Audio(Audio {
-            url,
-            filename,
-            duration_seconds,
-            size_bytes,
-            id,
-            secret,
-        }),
+        "audio" => Message::Audio(Audio { url, filename, duration_seconds, size_bytes, id, secret }),
         "video" => Message::Video(Video {
             url,
             filename,
@@ -264,13 +238,7 @@ fn media(kind: &str, message: &Value) -> Option<Message> {
             secret,
             thumbnail: thumbnail(message),
         }),
-        "file" => Message::File(Attachment {
-            url,
-            filename,
-            size_bytes,
-            id,
-            secret,
-        }),
+        "file" => Message::File(Attachment { url, filename, size_bytes, id, secret }),
         _ => return None,
     })
 }

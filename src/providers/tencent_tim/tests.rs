@@ -45,10 +45,7 @@ fn matches(found: &Value, expected: &Value) -> bool {
         }),
         Value::Array(entries) => found.as_array().is_some_and(|found| {
             found.len() == entries.len()
-                && found
-                    .iter()
-                    .zip(entries)
-                    .all(|(found, entry)| matches(found, entry))
+                && found.iter().zip(entries).all(|(found, entry)| matches(found, entry))
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => found == expected,
     }
@@ -79,11 +76,7 @@ fn check_request(id: &Value, request: &WireRequest, expected: &Value) {
         assert_eq!(request.headers[name.as_str()].to_str().unwrap(), value, "{id}");
     }
     let body: Value = serde_json::from_slice(&request.body).unwrap();
-    assert!(
-        matches(&body, &expected["body"]),
-        "{id}: {body} is not {}",
-        expected["body"]
-    );
+    assert!(matches(&body, &expected["body"]), "{id}: {body} is not {}", expected["body"]);
 }
 
 fn response(exchange: &Value) -> WireResponse {
@@ -145,11 +138,7 @@ fn every_request_fixture_is_written_as_documented() {
         let positions = everybody(&route.to);
         let call = call(Recipients::new(&route.to, &positions), 7);
         let mut request = prepared.encode(&call);
-        assert_eq!(
-            request.body,
-            prepared.encode(&call).body,
-            "a repeat has the same body"
-        );
+        assert_eq!(request.body, prepared.encode(&call).body, "a repeat has the same body");
         sign(&rig, &route, vector_time(), 8, &mut request);
         check_request(&fixture["id"], &request, &fixture["request"]);
         assert!(prepared.warnings().is_empty(), "{}", fixture["id"]);
@@ -177,10 +166,7 @@ fn every_exchange_ends_as_the_decision_table_says() {
             Ok(answer) => answer,
             Err(DecodeError::NotDocumented) => {
                 let named = ["odd-01", "odd-02", "odd-03", "odd-04", "odd-08"];
-                assert!(
-                    named.iter().any(|name| id.as_str().unwrap().starts_with(name)),
-                    "{id}"
-                );
+                assert!(named.iter().any(|name| id.as_str().unwrap().starts_with(name)), "{id}");
                 unusable += 1;
                 continue;
             }
@@ -189,12 +175,7 @@ fn every_exchange_ends_as_the_decision_table_says() {
         check_repeat(id, &answer, &fixture["expect"]["recipients"][0]);
         let outcomes = settle(answer, positions.len());
         assert_eq!(outcomes.len(), positions.len(), "{id}");
-        for (position, expected) in fixture["expect"]["recipients"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .enumerate()
-        {
+        for (position, expected) in fixture["expect"]["recipients"].as_array().unwrap().iter().enumerate() {
             assert_eq!(expected["recipient"], route.to.id(narrow(position)), "{id}");
             match positions.iter().position(|served| *served == narrow(position)) {
                 Some(offset) => check_outcome(id, outcomes.get(offset).unwrap(), expected),
@@ -235,30 +216,17 @@ fn a_batch_of_501_is_two_calls_in_order() {
 
 #[test]
 fn every_reject_fixture_that_is_not_the_edges_is_refused_here() {
-    let edges = [
-        "reject-image-without-url",
-        "reject-no-recipients",
-        "reject-unknown-type",
-    ];
+    let edges = ["reject-image-without-url", "reject-no-recipients", "reject-unknown-type"];
     let pointers = [
         ("reject-chatroom-target", "/target_type"),
         ("reject-custom-event", "/message/event"),
         ("reject-empty-sender", "/from"),
-        (
-            "reject-ext-twice",
-            "/provider_options/tencent_tim/cloud_custom_data",
-        ),
+        ("reject-ext-twice", "/provider_options/tencent_tim/cloud_custom_data"),
         ("reject-group-target", "/target_type"),
         ("reject-latitude-out-of-range", "/message/latitude"),
         ("reject-msg-seq-range", "/provider_options/tencent_tim/msg_seq"),
-        (
-            "reject-push-twice",
-            "/provider_options/tencent_tim/offline_push_info",
-        ),
-        (
-            "reject-unknown-option",
-            "/provider_options/tencent_tim/msg_lifetime",
-        ),
+        ("reject-push-twice", "/provider_options/tencent_tim/offline_push_info"),
+        ("reject-unknown-option", "/provider_options/tencent_tim/msg_lifetime"),
         ("reject-video-without-thumbnail", "/message/thumbnail_url"),
     ];
     for fixture in fixtures("reject", 13) {
@@ -268,10 +236,7 @@ fn every_reject_fixture_that_is_not_the_edges_is_refused_here() {
         }
         let (_, pointer) = pointers.iter().find(|(known, _)| *known == id).unwrap();
         let faults = faults(&fixture["intent"]);
-        assert!(
-            faults.iter().any(|fault| fault.pointer == *pointer),
-            "{id}: {faults:?}"
-        );
+        assert!(faults.iter().any(|fault| fault.pointer == *pointer), "{id}: {faults:?}");
     }
 }
 
@@ -309,13 +274,7 @@ fn every_vector_is_signed_alike() {
 
 fn signature(rig: &Rig, route: &Route, seconds: u64) -> String {
     let mut request = WireRequest::post_json("/", "{}", Duration::from_secs(1));
-    sign(
-        rig,
-        route,
-        vector_time() + Duration::from_secs(seconds),
-        1,
-        &mut request,
-    );
+    sign(rig, route, vector_time() + Duration::from_secs(seconds), 1, &mut request);
     let found = request.query.iter().find(|parameter| parameter.name == "usersig");
     found.unwrap().value.clone()
 }
@@ -328,17 +287,10 @@ fn one_signature_serves_until_a_fifth_of_its_life_is_left() {
     assert_eq!(signature(&rig, &route, 799), first);
     let second = signature(&rig, &route, 800);
     assert_ne!(second, first);
-    assert_eq!(
-        signature(&rig, &route, 790),
-        second,
-        "attempts overtake each other"
-    );
+    assert_eq!(signature(&rig, &route, 790), second, "attempts overtake each other");
     rig.sign.renew();
     assert_ne!(signature(&rig, &route, 801), second);
-    assert_eq!(
-        unpack(&signature(&rig, &route, 10)).unwrap()["TLS.time"],
-        1_763_683_210
-    );
+    assert_eq!(unpack(&signature(&rig, &route, 10)).unwrap()["TLS.time"], 1_763_683_210);
 }
 
 #[test]
@@ -347,10 +299,7 @@ fn neither_signature_nor_key_is_ever_shown() {
     let (route, prepared) = prepare(&rig, &text_intent());
     let positions = everybody(&route.to);
     let mut request = prepared.encode(&call(Recipients::new(&route.to, &positions), 7));
-    assert!(
-        !request.encoded_query().contains("usersig"),
-        "credentials come with the attempt"
-    );
+    assert!(!request.encoded_query().contains("usersig"), "credentials come with the attempt");
     sign(&rig, &route, vector_time(), 0xFFFF_FFFF_0000_0009, &mut request);
     assert_eq!(
         request.redacted_query(),

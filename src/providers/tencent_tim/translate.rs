@@ -47,10 +47,8 @@ pub(super) fn prepare(
     endpoint: &Arc<Endpoint>,
     route: &Route,
 ) -> Result<PreparedRoute, Vec<Fault>> {
-    let mut findings = Findings {
-        faults: profile.check(route).err().unwrap_or_default(),
-        warnings: Vec::new(),
-    };
+    let mut findings =
+        Findings { faults: profile.check(route).err().unwrap_or_default(), warnings: Vec::new() };
     let options = options::read(route.provider_options.as_ref(), &mut findings.faults);
     let body = content::write(&route.message, &mut findings).unwrap_or_default();
     if let Some(most) = profile.max_payload_bytes
@@ -59,10 +57,7 @@ pub(super) fn prepare(
         findings.faults.push(Fault::new(
             "/message",
             FaultCode::TooLarge,
-            format!(
-                "takes {} bytes as `MsgBody`, at most {most} are allowed",
-                body.len()
-            ),
+            format!("takes {} bytes as `MsgBody`, at most {most} are allowed", body.len()),
         ));
     }
     check_conflicts(route, &options, &mut findings.faults);
@@ -80,16 +75,8 @@ pub(super) fn prepare(
 /// What says the same thing twice.
 fn check_conflicts(route: &Route, options: &Options, faults: &mut Vec<Fault>) {
     for (option, is_twice, other) in [
-        (
-            "cloud_custom_data",
-            options.cloud_custom_data.is_some() && route.ext.is_some(),
-            "ext",
-        ),
-        (
-            "offline_push_info",
-            options.offline_push_info.is_some() && route.push.is_some(),
-            "push",
-        ),
+        ("cloud_custom_data", options.cloud_custom_data.is_some() && route.ext.is_some(), "ext"),
+        ("offline_push_info", options.offline_push_info.is_some() && route.push.is_some(), "push"),
     ] {
         if is_twice {
             faults.push(Fault::new(
@@ -116,11 +103,7 @@ fn push_info(route: &Route, options: &Options, faults: &mut Vec<Fault>) -> Optio
     }
     let json = serde_json::to_string(&info);
     if json.is_err() {
-        faults.push(Fault::new(
-            "/push",
-            FaultCode::WrongType,
-            "cannot be written as JSON",
-        ));
+        faults.push(Fault::new("/push", FaultCode::WrongType, "cannot be written as JSON"));
     }
     json.ok()
 }
@@ -155,12 +138,8 @@ fn template(route: &Route, options: &Options, body: &str, push: Option<&str>) ->
         .as_deref()
         // A command shows nothing, so it neither counts as unread nor stands as the last message.
         .or_else(|| is_command(route).then_some("[\"NoUnread\",\"NoLastMsg\"]"));
-    let custom_data = route
-        .ext
-        .as_ref()
-        .map(TextOrJson::as_text)
-        .or(options.cloud_custom_data.as_deref())
-        .map(json_string);
+    let custom_data =
+        route.ext.as_ref().map(TextOrJson::as_text).or(options.cloud_custom_data.as_deref()).map(json_string);
     let seq = options.msg_seq.map(|seq| seq.to_string());
     let sync = options.sync_to_sender.map(|syncs| if syncs { "1" } else { "2" });
     let life_time = options.msg_life_time.map(|seconds| seconds.to_string());
@@ -193,10 +172,7 @@ impl Prepared for PreparedRoute {
     }
 
     fn chunking(&self) -> Chunking {
-        Chunking {
-            recipients_per_call: self.endpoint.recipients_per_call,
-            cost: MessageCost::PerRecipient,
-        }
+        Chunking { recipients_per_call: self.endpoint.recipients_per_call, cost: MessageCost::PerRecipient }
     }
 
     /// Only an empty id is refused here: the documents' 32 bytes are advice, and a clear 70107 is better than

@@ -22,11 +22,7 @@ pub(super) enum Element<'a> {
     Face { index: i64, data: &'a str },
     /// A place.
     #[serde(rename = "TIMLocationElem", rename_all = "PascalCase")]
-    Location {
-        desc: &'a str,
-        latitude: f64,
-        longitude: f64,
-    },
+    Location { desc: &'a str, latitude: f64, longitude: f64 },
     /// What only the app understands.
     #[serde(rename = "TIMCustomElem", rename_all = "PascalCase")]
     Custom {

@@ -34,11 +34,7 @@ pub(super) fn decode(call: &Call<'_>, response: &WireResponse) -> Result<Answer,
         (None, Some(sent)) if response.status.is_success() => reading.read_sent(call, &sent),
         (None, _) => return Err(DecodeError::NotDocumented),
     };
-    Ok(Answer {
-        verdict,
-        request_id: metadata.request_id,
-        warnings: reading.into_warnings(),
-    })
+    Ok(Answer { verdict, request_id: metadata.request_id, warnings: reading.into_warnings() })
 }
 
 /// What looked odd so far.
@@ -74,11 +70,9 @@ impl Reading {
             return Ok(verdict);
         }
         Ok(match meaning.effect {
-            Effect::Refused(repeat) => Verdict::Refused {
-                failure,
-                repeat,
-                retry_after: response.retry_after(),
-            },
+            Effect::Refused(repeat) => {
+                Verdict::Refused { failure, repeat, retry_after: response.retry_after() }
+            }
             Effect::Undecided => Verdict::Undecided(failure),
         })
     }
@@ -103,10 +97,7 @@ impl Reading {
             match (attribution.find(user_id), read_message_id(token)) {
                 (Some(offset), Some(message_id)) => {
                     self.is_contradictory = true;
-                    outcomes.set(
-                        offset,
-                        Outcome::unknown(failure.clone().with_message_id(message_id)),
-                    );
+                    outcomes.set(offset, Outcome::unknown(failure.clone().with_message_id(message_id)));
                 }
                 (None, _) => self.has_strangers = true,
                 (Some(_), None) => {}
@@ -184,9 +175,8 @@ impl Reading {
                 outcomes.assign(offset, pick);
             } else if let Some(message_id) = named_message_id(outcomes.get(offset)) {
                 self.is_contradictory = true;
-                let both = failure
-                    .clone()
-                    .with_hint("the answer lists this receiver both as sent and as failed");
+                let both =
+                    failure.clone().with_hint("the answer lists this receiver both as sent and as failed");
                 let both = match message_id {
                     Some(message_id) => both.with_message_id(message_id),
                     None => both,
@@ -201,20 +191,11 @@ impl Reading {
         let contradiction = "the answer calls receivers sent and failed at once; they are unknown";
         [
             (self.has_strangers, WarningCode::UnexpectedRecipient, strangers),
-            (
-                self.is_contradictory,
-                WarningCode::ContradictoryAnswer,
-                contradiction,
-            ),
+            (self.is_contradictory, WarningCode::ContradictoryAnswer, contradiction),
         ]
         .into_iter()
         .filter(|(is_odd, ..)| *is_odd)
-        .map(|(_, code, detail)| Warning {
-            code,
-            channel: None,
-            pointer: None,
-            detail: detail.to_owned(),
-        })
+        .map(|(_, code, detail)| Warning { code, channel: None, pointer: None, detail: detail.to_owned() })
         .collect()
     }
 }

@@ -16,11 +16,7 @@ use crate::domain::report::WarningCode;
 fn decode(ids: &[&str], status: u16, body: impl Into<Bytes>) -> Result<Answer, DecodeError> {
     let list: RecipientList = ids.iter().copied().collect();
     let positions = Positions::Range(0..u32::try_from(list.len()).unwrap());
-    let call = Call {
-        recipients: Recipients::new(&list, &positions),
-        now: noon(),
-        nonce: 0,
-    };
+    let call = Call { recipients: Recipients::new(&list, &positions), now: noon(), nonce: 0 };
     let status = http::StatusCode::from_u16(status).unwrap();
     answer::decode(&call, &WireResponse::json(status, body))
 }
@@ -31,10 +27,7 @@ fn warns_once_about_strangers_and_contradictions() {
         "UserMessageId":{"1":11,"8":1,"9":1},"FailedReceiver":[1,1,8,true]}}"#;
     let answer = decode(&["1", "2"], 200, body).unwrap();
     let codes: Vec<_> = answer.warnings.iter().map(|warning| warning.code).collect();
-    assert_eq!(
-        codes,
-        [WarningCode::UnexpectedRecipient, WarningCode::ContradictoryAnswer]
-    );
+    assert_eq!(codes, [WarningCode::UnexpectedRecipient, WarningCode::ContradictoryAnswer]);
     assert_eq!(answer.request_id.as_deref(), Some("r"));
     let found = outcomes(&answer, 2);
     assert!(matches!(&found[0], Outcome::Unknown(failure) if failure.message_id.as_deref() == Some("11")));

@@ -111,13 +111,7 @@ impl Signer {
     fn canonical_headers(&self, request: &WireRequest) -> Result<(String, String), AuthError> {
         let mut lines = String::with_capacity(256);
         let mut names = String::with_capacity(64);
-        for name in [
-            header::CONTENT_TYPE,
-            header::HOST,
-            X_CONTENT_SHA256,
-            X_DATE,
-            X_SECURITY_TOKEN,
-        ] {
+        for name in [header::CONTENT_TYPE, header::HOST, X_CONTENT_SHA256, X_DATE, X_SECURITY_TOKEN] {
             // The transport adds `Host` after the signing.
             let value = match request.headers.get(&name) {
                 _ if name == header::HOST => self.host.as_str(),
@@ -194,8 +188,5 @@ fn keyed_hash(key: &[u8], text: &str) -> Result<[u8; 32], AuthError> {
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

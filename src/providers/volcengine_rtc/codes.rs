@@ -40,11 +40,7 @@ struct Row {
 
 /// Refused for good. A refused credential or permission meets every call of the route alike.
 const fn refused(code: &'static str, number: u64, kind: FailureKind, hint: &'static str) -> Row {
-    let repeat = if matches!(kind, Authentication | Permission) {
-        Repeat::EndsRoute
-    } else {
-        Repeat::Never
-    };
+    let repeat = if matches!(kind, Authentication | Permission) { Repeat::EndsRoute } else { Repeat::Never };
     row(code, number, kind, Effect::Refused(repeat), hint)
 }
 
@@ -59,11 +55,7 @@ const fn undecided(code: &'static str, number: u64, hint: &'static str) -> Row {
 }
 
 const fn row(code: &'static str, number: u64, kind: FailureKind, effect: Effect, hint: &'static str) -> Row {
-    Row {
-        code,
-        number,
-        meaning: Meaning { kind, effect, hint },
-    }
+    Row { code, number, meaning: Meaning { kind, effect, hint } }
 }
 
 #[rustfmt::skip]
@@ -133,11 +125,7 @@ fn guess(code: &str, status: StatusCode) -> Meaning {
     } else {
         (FailureKind::Unknown, Effect::Refused(Repeat::Never))
     };
-    Meaning {
-        kind,
-        effect,
-        hint: "",
-    }
+    Meaning { kind, effect, hint: "" }
 }
 
 #[cfg(test)]
@@ -146,11 +134,7 @@ mod tests {
 
     fn check(code: Option<&str>, number: Option<u64>, status: u16, kind: FailureKind, effect: Effect) {
         let meaning = look_up(code, number, StatusCode::from_u16(status).unwrap());
-        assert_eq!(
-            (meaning.kind, meaning.effect),
-            (kind, effect),
-            "{code:?} {number:?}"
-        );
+        assert_eq!((meaning.kind, meaning.effect), (kind, effect), "{code:?} {number:?}");
     }
 
     #[test]
@@ -159,10 +143,7 @@ mod tests {
             assert!(!row.meaning.hint.is_empty(), "{}", row.code);
             let rest = &ROWS[index + 1..];
             assert!(rest.iter().all(|other| other.code != row.code), "{}", row.code);
-            assert!(
-                rest.iter()
-                    .all(|other| row.number == 0 || other.number != row.number)
-            );
+            assert!(rest.iter().all(|other| row.number == 0 || other.number != row.number));
         }
     }
 
@@ -177,28 +158,10 @@ mod tests {
     #[test]
     fn guesses_what_is_not_listed() {
         let never = Effect::Refused(Repeat::Never);
-        check(
-            Some("User.FlowLimit.X"),
-            None,
-            500,
-            RateLimited,
-            Effect::Refused(Repeat::Safe),
-        );
+        check(Some("User.FlowLimit.X"), None, 500, RateLimited, Effect::Refused(Repeat::Safe));
         check(Some("MissingParameter.Y"), None, 500, InvalidRequest, never);
-        check(
-            Some("OperationDenied.Z"),
-            None,
-            500,
-            Permission,
-            Effect::Refused(Repeat::EndsRoute),
-        );
-        check(
-            Some("InternalX"),
-            None,
-            400,
-            ProviderUnavailable,
-            Effect::Undecided,
-        );
+        check(Some("OperationDenied.Z"), None, 500, Permission, Effect::Refused(Repeat::EndsRoute));
+        check(Some("InternalX"), None, 400, ProviderUnavailable, Effect::Undecided);
         check(Some("New"), None, 404, FailureKind::Unknown, never);
     }
 }

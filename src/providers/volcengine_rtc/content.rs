@@ -63,11 +63,7 @@ fn write_text(text: &str, encoding: ContentEncoding) -> Result<Content, Vec<Faul
         ContentEncoding::ClientJson => to_json(&wire::TextContent { text })?,
         ContentEncoding::Raw => text.to_owned(),
     };
-    Ok(Content {
-        msg_type: msg_type::TEXT,
-        text,
-        left_out: Vec::new(),
-    })
+    Ok(Content { msg_type: msg_type::TEXT, text, left_out: Vec::new() })
 }
 
 fn write_command(msg_type: u32, action: &str, params: Option<&JsonText>) -> Result<Content, Vec<Fault>> {
@@ -75,11 +71,7 @@ fn write_command(msg_type: u32, action: &str, params: Option<&JsonText>) -> Resu
         .map(|params| serde_json::from_str::<&RawValue>(params.as_str()))
         .transpose()
         .map_err(|_| unwritable("/message/params"))?;
-    Ok(Content {
-        msg_type,
-        text: to_json(&wire::CommandContent { action, params })?,
-        left_out: Vec::new(),
-    })
+    Ok(Content { msg_type, text: to_json(&wire::CommandContent { action, params })?, left_out: Vec::new() })
 }
 
 fn write_custom(custom: &Custom) -> Result<Content, Vec<Fault>> {
@@ -96,27 +88,20 @@ fn write_custom(custom: &Custom) -> Result<Content, Vec<Fault>> {
         return Err(faults);
     };
     refuse(faults)?;
-    Ok(Content {
-        msg_type: msg_type::CUSTOM,
-        text: data.as_text().to_owned(),
-        left_out: Vec::new(),
-    })
+    Ok(Content { msg_type: msg_type::CUSTOM, text: data.as_text().to_owned(), left_out: Vec::new() })
 }
 
 fn read_native(payload: &JsonText) -> Result<Content, Vec<Fault>> {
     let mut fields =
         Fields::parse(payload.as_str(), "/message/payload", Numbers::Strict).map_err(|fault| vec![fault])?;
-    let msg_type = fields
-        .required_u64("msg_type", 0..=MAX_NUMBER)
-        .and_then(|number| u32::try_from(number).ok());
+    let msg_type =
+        fields.required_u64("msg_type", 0..=MAX_NUMBER).and_then(|number| u32::try_from(number).ok());
     let text = fields.required_text("content");
     let faults = fields.finish();
     match (msg_type, text) {
-        (Some(msg_type), Some(text)) if faults.is_empty() => Ok(Content {
-            msg_type,
-            text: text.as_ref().to_owned(),
-            left_out: Vec::new(),
-        }),
+        (Some(msg_type), Some(text)) if faults.is_empty() => {
+            Ok(Content { msg_type, text: text.as_ref().to_owned(), left_out: Vec::new() })
+        }
         _ => Err(faults),
     }
 }
@@ -150,10 +135,7 @@ fn write_image(image: &Image) -> Result<Content, Vec<Fault>> {
 }
 
 fn write_audio(audio: &Audio) -> Result<Content, Vec<Fault>> {
-    refuse(unsupported(&[
-        ("id", audio.id.is_some()),
-        ("secret", audio.secret.is_some()),
-    ]))?;
+    refuse(unsupported(&[("id", audio.id.is_some()), ("secret", audio.secret.is_some())]))?;
     let media = wire::Media {
         file_name: audio.filename.as_deref(),
         length: audio.size_bytes,
@@ -195,10 +177,7 @@ fn write_video(video: &Video) -> Result<Content, Vec<Fault>> {
 }
 
 fn write_file(given: &File) -> Result<Content, Vec<Fault>> {
-    refuse(unsupported(&[
-        ("id", given.id.is_some()),
-        ("secret", given.secret.is_some()),
-    ]))?;
+    refuse(unsupported(&[("id", given.id.is_some()), ("secret", given.secret.is_some())]))?;
     let media = wire::Media {
         file_name: given.filename.as_deref(),
         length: given.size_bytes,
@@ -216,13 +195,7 @@ fn write_file(given: &File) -> Result<Content, Vec<Fault>> {
 
 /// The part that every kind of file has.
 fn file<'a>(remote_url: &'a str, ext: wire::MediaExt<'a>) -> wire::Media<'a> {
-    wire::Media {
-        remote_url,
-        display_type: "media",
-        file_name: None,
-        length: None,
-        ext,
-    }
+    wire::Media { remote_url, display_type: "media", file_name: None, length: None, ext }
 }
 
 fn write_media(
@@ -230,14 +203,8 @@ fn write_media(
     media: wire::Media<'_>,
     left_out: Vec<&'static str>,
 ) -> Result<Content, Vec<Fault>> {
-    let content = wire::FilesContent {
-        files: wire::Files { media },
-    };
-    Ok(Content {
-        msg_type,
-        text: to_json(&content)?,
-        left_out,
-    })
+    let content = wire::FilesContent { files: wire::Files { media } };
+    Ok(Content { msg_type, text: to_json(&content)?, left_out })
 }
 
 fn seconds(duration_seconds: f64) -> String {
@@ -251,10 +218,7 @@ fn thumbnail_hints(thumbnail: &Thumbnail) -> Vec<&'static str> {
         ("thumbnail_size_bytes", thumbnail.size_bytes.is_some()),
         ("thumbnail_format", thumbnail.format.is_some()),
     ];
-    hints
-        .into_iter()
-        .filter_map(|(name, is_given)| is_given.then_some(name))
-        .collect()
+    hints.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect()
 }
 
 fn unsupported(fields: &[(&str, bool)]) -> Vec<Fault> {
@@ -280,9 +244,5 @@ fn to_json(content: &impl Serialize) -> Result<String, Vec<Fault>> {
 }
 
 fn unwritable(pointer: &str) -> Vec<Fault> {
-    vec![Fault::new(
-        pointer,
-        FaultCode::OutOfRange,
-        format!("cannot be written as JSON for {NAME}"),
-    )]
+    vec![Fault::new(pointer, FaultCode::OutOfRange, format!("cannot be written as JSON for {NAME}"))]
 }

@@ -22,10 +22,7 @@ fn check_settings(keys: &Value, pointer: &str) {
 
 #[test]
 fn refuses_settings_that_cannot_work() {
-    check_settings(
-        &json!({ "base_url": "https://rtc.volcengineapi.com/api" }),
-        "/base_url",
-    );
+    check_settings(&json!({ "base_url": "https://rtc.volcengineapi.com/api" }), "/base_url");
     check_settings(&json!({ "default_from": "dave" }), "/default_from");
     check_settings(&json!({ "app_id": 0 }), "/app_id");
     check_settings(&json!({ "access_key_id": "a/b" }), "/access_key_id");
@@ -78,40 +75,25 @@ fn warns_about_hints_and_refuses_secrets_of_media() {
         }
         route(&json!({ "from": 1, "to": [1], "message": message }))
     };
-    let prepared = channel
-        .adapter
-        .prepare(&image(json!({ "thumbnail_width": 3 })))
-        .unwrap();
+    let prepared = channel.adapter.prepare(&image(json!({ "thumbnail_width": 3 }))).unwrap();
     let pointers: Vec<_> = prepared
         .warnings()
         .iter()
         .map(|warning| (warning.code, warning.pointer.as_deref().unwrap()))
         .collect();
     let code = WarningCode::FieldLeftOut;
-    assert_eq!(
-        pointers,
-        [(code, "/message/thumbnail_width"), (code, "/message/format")]
-    );
+    assert_eq!(pointers, [(code, "/message/thumbnail_width"), (code, "/message/format")]);
     let faults = |extra: Value| {
         let faults = channel.adapter.prepare(&image(extra)).err().unwrap();
-        faults
-            .into_iter()
-            .map(|fault| (fault.pointer, fault.code))
-            .collect::<Vec<_>>()
+        faults.into_iter().map(|fault| (fault.pointer, fault.code)).collect::<Vec<_>>()
     };
     let unsupported = FaultCode::Unsupported;
     assert_eq!(
         faults(json!({ "id": "i", "secret": "s" })),
-        [
-            ("/message/id".to_owned(), unsupported),
-            ("/message/secret".to_owned(), unsupported)
-        ]
+        [("/message/id".to_owned(), unsupported), ("/message/secret".to_owned(), unsupported)]
     );
     let long = "n".repeat(400);
-    assert_eq!(
-        faults(json!({ "filename": long })),
-        [("/message".to_owned(), FaultCode::TooLarge)]
-    );
+    assert_eq!(faults(json!({ "filename": long })), [("/message".to_owned(), FaultCode::TooLarge)]);
 }
 
 #[test]
@@ -120,10 +102,7 @@ fn signs_for_the_host_header_that_the_transport_sends() {
         assert_eq!(auth::signed_host(&base_url.parse().unwrap()).as_deref(), host);
     };
     check("https://RTC.volcengineapi.com", Some("rtc.volcengineapi.com"));
-    check(
-        "https://rtc.volcengineapi.com:443/",
-        Some("rtc.volcengineapi.com"),
-    );
+    check("https://rtc.volcengineapi.com:443/", Some("rtc.volcengineapi.com"));
     check("http://rtc.volcengineapi.com:80", Some("rtc.volcengineapi.com"));
     check("http://127.0.0.1:18080", Some("127.0.0.1:18080"));
     check("http://[::1]:9", Some("[::1]:9"));

@@ -113,12 +113,8 @@ const ACCOUNT_LIMIT: Refusal = Refusal::gateway(
     "Request speed exceeds the account flow control limit.",
 );
 const CALL_LIMIT: Refusal = Refusal::gateway(429, "FlowLimitExceeded.QPSOverLimit", 0, "QPS over limit");
-const INTERNAL_ERROR: Refusal = Refusal::gateway(
-    500,
-    "InternalError",
-    100_014,
-    "The service has an internal error.",
-);
+const INTERNAL_ERROR: Refusal =
+    Refusal::gateway(500, "InternalError", 100_014, "The service has an internal error.");
 
 impl State {
     /// What the first magic receiver of this list makes of the call.
@@ -207,10 +203,7 @@ impl State {
             ("Service", "rtc".to_owned()),
             ("Region", "cn-north-1".to_owned()),
         ];
-        pairs
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.into()))
-            .collect()
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
     }
 }
 

@@ -45,12 +45,7 @@ pub(super) struct Refusal {
 impl Refusal {
     /// An error of the gateway.
     pub(super) const fn gateway(status: u16, code: &'static str, number: u32, message: &'static str) -> Self {
-        Self {
-            status,
-            code,
-            number,
-            message,
-        }
+        Self { status, code, number, message }
     }
 
     /// An error of the service behind it.
@@ -101,11 +96,7 @@ fn check_action(request: &Arrival<'_>) -> Result<(), Refusal> {
     }
     let action = request.query_value("Action").ok_or(MISSING)?;
     let version = request.query_value("Version").ok_or(MISSING)?;
-    if action == "BatchSendMessage" && version == "2020-12-01" {
-        Ok(())
-    } else {
-        Err(UNKNOWN)
-    }
+    if action == "BatchSendMessage" && version == "2020-12-01" { Ok(()) } else { Err(UNKNOWN) }
 }
 
 /// `Authorization` taken apart.
@@ -125,10 +116,7 @@ fn read_authorization<'a>(request: &'a Arrival<'_>) -> Result<Authorization<'a>,
         "The request has no authentication data.",
     ))?;
     let rest = text.strip_prefix("HMAC-SHA256 ").ok_or(MALFORMED)?;
-    let part = |name: &str| {
-        rest.split(", ")
-            .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
-    };
+    let part = |name: &str| rest.split(", ").find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
     Ok(Authorization {
         credential: part("Credential").ok_or(MALFORMED)?,
         signed_headers: part("SignedHeaders").ok_or(MALFORMED)?,
@@ -166,9 +154,7 @@ fn check_signature(request: &Arrival<'_>, now: SystemTime) -> Result<(), Refusal
         return Err(MISMATCH);
     }
     let names: Vec<&str> = authorization.signed_headers.split(';').collect();
-    let signs_enough = ["host", "x-content-sha256", "x-date"]
-        .iter()
-        .all(|name| names.contains(name));
+    let signs_enough = ["host", "x-content-sha256", "x-date"].iter().all(|name| names.contains(name));
     if !signs_enough || !names.is_sorted() {
         return Err(MISMATCH);
     }
@@ -189,11 +175,7 @@ fn check_signature(request: &Arrival<'_>, now: SystemTime) -> Result<(), Refusal
         mac.update(step.as_bytes());
         key = mac.finalize().into_bytes().to_vec();
     }
-    if hexadecimal(&key) == authorization.signature {
-        Ok(())
-    } else {
-        Err(MISMATCH)
-    }
+    if hexadecimal(&key) == authorization.signature { Ok(()) } else { Err(MISMATCH) }
 }
 
 /// Checks `<key>/<date>/<region>/rtc/request`; returns the region.
@@ -208,12 +190,7 @@ fn check_scope<'a>(credential: &'a str, x_date: &str) -> Result<&'a str, Refusal
         return Err(Refusal::gateway(401, "InvalidAccessKey", 100_009, message));
     }
     if *service != "rtc" {
-        return Err(Refusal::gateway(
-            404,
-            "ServiceNotFound",
-            100_007,
-            "Service not found.",
-        ));
+        return Err(Refusal::gateway(404, "ServiceNotFound", 100_007, "Service not found."));
     }
     if x_date.starts_with(date) && date.len() == 8 && !region.is_empty() {
         Ok(region)
@@ -239,12 +216,8 @@ fn check_date(x_date: &str, now: SystemTime) -> Result<(), Refusal> {
 }
 
 /// The answer to a signature that is too old.
-pub(super) const EXPIRED: Refusal = Refusal::gateway(
-    403,
-    "InvalidTimestamp",
-    100_006,
-    "The Signature of the request is expired.",
-);
+pub(super) const EXPIRED: Refusal =
+    Refusal::gateway(403, "InvalidTimestamp", 100_006, "The Signature of the request is expired.");
 
 fn check_body(request: &Arrival<'_>) -> Result<Vec<i64>, Refusal> {
     if request.body.is_empty() {
@@ -258,10 +231,7 @@ fn check_body(request: &Arrival<'_>) -> Result<Vec<i64>, Refusal> {
         return Err(Refusal::service("InvalidParameter", message));
     }
     let body: Body = serde_json::from_slice(request.body).map_err(|_| {
-        Refusal::service(
-            "InvalidParameter.Unmarshal",
-            "body does not have the documented types",
-        )
+        Refusal::service("InvalidParameter.Unmarshal", "body does not have the documented types")
     })?;
     check_fields(body)
 }
@@ -277,10 +247,7 @@ fn check_fields(body: Body) -> Result<Vec<i64>, Refusal> {
         return Err(Refusal::service("InvalidParameter.IllegalAppId", "illegal AppId"));
     }
     if app_id != APP_ID {
-        return Err(Refusal::service(
-            "InvalidParameter.NotExistAppId",
-            "AppId does not exist",
-        ));
+        return Err(Refusal::service("InvalidParameter.NotExistAppId", "AppId does not exist"));
     }
     if sender < 0 {
         return Err(Refusal::service("InvalidParameter.IllegalFrom", "illegal Sender"));

@@ -63,11 +63,7 @@ impl Rehearsal {
         let route = route(&intent);
         let prepared = self.channel.adapter.prepare(&route).unwrap();
         let positions = Positions::Range(0..narrow(to.len()));
-        let call = Call {
-            recipients: Recipients::new(&route.to, &positions),
-            now: self.now,
-            nonce: 1,
-        };
+        let call = Call { recipients: Recipients::new(&route.to, &positions), now: self.now, nonce: 1 };
         let mut request = prepared.encode(&call);
         change(&mut request);
         match self.answer(&signed(&self.channel, &route, request, self.now)) {
@@ -133,11 +129,7 @@ fn refuses_and_omits_single_receivers() {
 fn rejects_the_call() {
     assert_eq!(
         Rehearsal::start().refusal(&[1, sandbox::REJECT_CALL]),
-        (
-            FailureKind::InvalidRecipient,
-            Repeat::Never,
-            "InvalidParameter.IllegalTo".to_owned()
-        )
+        (FailureKind::InvalidRecipient, Repeat::Never, "InvalidParameter.IllegalTo".to_owned())
     );
 }
 
@@ -147,10 +139,7 @@ fn throttles_once_or_always() {
     let (kind, repeat, code) = rehearsal.refusal(&[sandbox::THROTTLE_ONCE]);
     assert_eq!((kind, repeat), (FailureKind::RateLimited, Repeat::Safe));
     assert_eq!(code, "AccountFlowLimitExceeded");
-    assert!(matches!(
-        rehearsal.outcomes(&[sandbox::THROTTLE_ONCE])[0],
-        Outcome::Accepted(_)
-    ));
+    assert!(matches!(rehearsal.outcomes(&[sandbox::THROTTLE_ONCE])[0], Outcome::Accepted(_)));
     for _ in 0..2 {
         let (kind, repeat, code) = rehearsal.refusal(&[sandbox::THROTTLE]);
         assert_eq!((kind, repeat), (FailureKind::RateLimited, Repeat::Safe));
@@ -174,10 +163,7 @@ fn expires_the_first_signature() {
     let (kind, repeat, code) = rehearsal.refusal(&[sandbox::EXPIRE]);
     assert_eq!((kind, repeat), (FailureKind::Authentication, Repeat::EndsRoute));
     assert_eq!(code, "InvalidTimestamp");
-    assert!(matches!(
-        rehearsal.outcomes(&[sandbox::EXPIRE])[0],
-        Outcome::Accepted(_)
-    ));
+    assert!(matches!(rehearsal.outcomes(&[sandbox::EXPIRE])[0], Outcome::Accepted(_)));
 }
 
 #[test]
@@ -220,34 +206,13 @@ fn refuses_bodies_that_break_the_document() {
     let unmarshal = "InvalidParameter.Unmarshal";
     check(r#""AppId":666675,"Sender":1,"Receiver":["1"]"#, unmarshal);
     check(r#""AppId":"666675","Sender":1,"Receiver":[1]"#, unmarshal);
-    check(
-        r#""AppId":666675,"Sender":1,"Receiver":[1],"Ext":{"n":1}"#,
-        unmarshal,
-    );
-    check(
-        r#""AppId":666675,"Sender":1,"Receiver":[1],"ClientMsgId":"c""#,
-        unmarshal,
-    );
-    check(
-        r#""AppId":666675,"Sender":1,"Receiver":[]"#,
-        "InvalidParameter.IllegalTo",
-    );
-    check(
-        r#""AppId":666675,"Sender":1,"Receiver":[-1]"#,
-        "InvalidParameter.IllegalTo",
-    );
-    check(
-        r#""AppId":666675,"Sender":-1,"Receiver":[1]"#,
-        "InvalidParameter.IllegalFrom",
-    );
-    check(
-        r#""AppId":0,"Sender":1,"Receiver":[1]"#,
-        "InvalidParameter.IllegalAppId",
-    );
-    check(
-        r#""AppId":5,"Sender":1,"Receiver":[1]"#,
-        "InvalidParameter.NotExistAppId",
-    );
+    check(r#""AppId":666675,"Sender":1,"Receiver":[1],"Ext":{"n":1}"#, unmarshal);
+    check(r#""AppId":666675,"Sender":1,"Receiver":[1],"ClientMsgId":"c""#, unmarshal);
+    check(r#""AppId":666675,"Sender":1,"Receiver":[]"#, "InvalidParameter.IllegalTo");
+    check(r#""AppId":666675,"Sender":1,"Receiver":[-1]"#, "InvalidParameter.IllegalTo");
+    check(r#""AppId":666675,"Sender":-1,"Receiver":[1]"#, "InvalidParameter.IllegalFrom");
+    check(r#""AppId":0,"Sender":1,"Receiver":[1]"#, "InvalidParameter.IllegalAppId");
+    check(r#""AppId":5,"Sender":1,"Receiver":[1]"#, "InvalidParameter.NotExistAppId");
     let many = vec!["1"; 501].join(",");
     check(
         &format!(r#""AppId":666675,"Sender":1,"Receiver":[{many}]"#),
@@ -262,11 +227,7 @@ fn check_spoiled(spoil: impl FnOnce(&mut WireRequest, &mut SystemTime), status: 
     let route = route(&json!({ "from": 1, "to": [1], "message": { "type": "text", "text": "hi" } }));
     let prepared = rehearsal.channel.adapter.prepare(&route).unwrap();
     let positions = Positions::Range(0..1);
-    let call = Call {
-        recipients: Recipients::new(&route.to, &positions),
-        now: rehearsal.now,
-        nonce: 1,
-    };
+    let call = Call { recipients: Recipients::new(&route.to, &positions), now: rehearsal.now, nonce: 1 };
     let mut request = signed(&rehearsal.channel, &route, prepared.encode(&call), rehearsal.now);
     spoil(&mut request, &mut rehearsal.now);
     let StandInAnswer::Respond(response) = rehearsal.answer(&request) else {
@@ -278,10 +239,7 @@ fn check_spoiled(spoil: impl FnOnce(&mut WireRequest, &mut SystemTime), status: 
 }
 
 fn replace_authorization(request: &mut WireRequest, from: &str, to: &str) {
-    let text = request.headers["authorization"]
-        .to_str()
-        .unwrap()
-        .replace(from, to);
+    let text = request.headers["authorization"].to_str().unwrap().replace(from, to);
     assert!(request.set_secret_header(http::header::AUTHORIZATION, &text));
 }
 

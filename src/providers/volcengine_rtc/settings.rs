@@ -71,11 +71,7 @@ impl Settings {
             .and_then(|number| u32::try_from(number).ok());
         let format = read_format(fields);
         let credentials = read_credentials(fields);
-        Some(Self {
-            app_id: app_id?,
-            format: format?,
-            credentials: credentials?,
-        })
+        Some(Self { app_id: app_id?, format: format?, credentials: credentials? })
     }
 }
 
@@ -83,10 +79,7 @@ fn read_format(fields: &mut Fields<'_>) -> Option<Format> {
     let content_encoding = required_choice(
         fields,
         "content_encoding",
-        &[
-            ("client_json", ContentEncoding::ClientJson),
-            ("raw", ContentEncoding::Raw),
-        ],
+        &[("client_json", ContentEncoding::ClientJson), ("raw", ContentEncoding::Raw)],
     );
     let media_messages = required_choice(
         fields,
@@ -94,9 +87,8 @@ fn read_format(fields: &mut Fields<'_>) -> Option<Format> {
         &[("off", MediaMessages::Off), ("files_v1", MediaMessages::FilesV1)],
     );
     let wants_command = fields.has("command_msg_type");
-    let command_msg_type = fields
-        .u64("command_msg_type", 1..=MAX_NUMBER)
-        .and_then(|number| u32::try_from(number).ok());
+    let command_msg_type =
+        fields.u64("command_msg_type", 1..=MAX_NUMBER).and_then(|number| u32::try_from(number).ok());
     Some(Format {
         content_encoding: content_encoding?,
         media_messages: media_messages?,
@@ -105,13 +97,10 @@ fn read_format(fields: &mut Fields<'_>) -> Option<Format> {
 }
 
 fn read_credentials(fields: &mut Fields<'_>) -> Option<Credentials> {
-    let access_key_id = fields
-        .required_text("access_key_id")
-        .and_then(|text| header_text(fields, "access_key_id", text));
+    let access_key_id =
+        fields.required_text("access_key_id").and_then(|text| header_text(fields, "access_key_id", text));
     let secret_access_key = fields.required_filled_text("secret_access_key");
-    let region = fields
-        .required_text("region")
-        .and_then(|text| header_text(fields, "region", text));
+    let region = fields.required_text("region").and_then(|text| header_text(fields, "region", text));
     let session_token = match fields.has("session_token") {
         true => fields
             .text("session_token")
@@ -130,11 +119,7 @@ fn read_credentials(fields: &mut Fields<'_>) -> Option<Credentials> {
 /// Refuses what would break the header or the scope that it becomes part of.
 fn header_text(fields: &mut Fields<'_>, name: &str, text: Arc<str>) -> Option<Arc<str>> {
     let breaks_scope = |byte: u8| name != "session_token" && matches!(byte, b'/' | b',');
-    if text.is_empty()
-        || text
-            .bytes()
-            .any(|byte| !byte.is_ascii_graphic() || breaks_scope(byte))
-    {
+    if text.is_empty() || text.bytes().any(|byte| !byte.is_ascii_graphic() || breaks_scope(byte)) {
         let detail = "must be one word of visible ASCII characters that fits into the Authorization header";
         fields.fault_at(name, FaultCode::OutOfRange, detail);
         return None;

@@ -72,12 +72,7 @@ pub(super) fn route(intent: &Value) -> Arc<Route> {
         target_type: fields.choice("target_type", &TargetType::ALL.map(|kind| (kind.as_str(), kind))),
         message: Arc::new(fields.object("message", message).unwrap()),
         ext: fields.text_or_object("ext"),
-        push: fields.object("push", |push| {
-            Some(Push {
-                title: push.text("title"),
-                ..Push::default()
-            })
-        }),
+        push: fields.object("push", |push| Some(Push { title: push.text("title"), ..Push::default() })),
         provider_options: fields
             .object("provider_options", |blocks| Some(blocks.json_object(NAME)))
             .flatten(),
@@ -90,9 +85,7 @@ fn message(fields: &mut Fields<'_>) -> Option<Message> {
     let kind = fields.text("type")?;
     let seconds = |fields: &mut Fields<'_>| fields.number("duration_seconds", 0.0..=1e9);
     Some(match &*kind {
-        "text" => Message::Text {
-            text: fields.required_text("text")?,
-        },
+        "text" => Message::Text { text: fields.required_text("text")? },
         "image" => Message::Image(Image {
             url: fields.required_text("url")?,
             width: fields.u32("width"),
@@ -126,23 +119,17 @@ fn message(fields: &mut Fields<'_>) -> Option<Message> {
             longitude: fields.number("longitude", -180.0..=180.0)?,
             address: None,
         }),
-        "command" => Message::Command {
-            action: fields.required_text("action")?,
-            params: fields.json("params"),
-        },
+        "command" => {
+            Message::Command { action: fields.required_text("action")?, params: fields.json("params") }
+        }
         "custom" => Message::Custom(Custom {
             event: fields.text("event"),
             exts: fields.json("exts").map(|_| vec![("k".into(), "v".into())]),
             data: fields.text_or_json("data"),
             ..Custom::default()
         }),
-        "face" => Message::Face {
-            index: fields.i64("index")?,
-            data: None,
-        },
-        "native" => Message::Native {
-            payload: fields.json("payload")?,
-        },
+        "face" => Message::Face { index: fields.i64("index")?, data: None },
+        "native" => Message::Native { payload: fields.json("payload")? },
         other => panic!("{other}"),
     })
 }
@@ -199,11 +186,7 @@ pub(super) fn send(
     let count = positions.len();
     let all = Positions::Picked(positions.into(), 0..count);
     for chunk in all.chunks(prepared.chunking().recipients_per_call) {
-        let call = Call {
-            recipients: Recipients::new(&route.to, &chunk),
-            now: noon(),
-            nonce: 1,
-        };
+        let call = Call { recipients: Recipients::new(&route.to, &chunk), now: noon(), nonce: 1 };
         let Some(response) = answer(signed(channel, route, prepared.encode(&call), noon())) else {
             continue;
         };

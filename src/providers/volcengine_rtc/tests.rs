@@ -69,11 +69,7 @@ fn compare_request(name: &str, expected: &Value, request: &WireRequest) {
 fn compare_json(name: &str, expected: &Value, found: &Value) {
     match (expected, found) {
         (Value::Object(marker), Value::String(text)) if marker.contains_key("$json") => {
-            assert_eq!(
-                serde_json::from_str::<Value>(text).unwrap(),
-                marker["$json"],
-                "{name}"
-            );
+            assert_eq!(serde_json::from_str::<Value>(text).unwrap(), marker["$json"], "{name}");
         }
         (Value::Object(expected), Value::Object(found)) => {
             let names = |map: &serde_json::Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
@@ -99,11 +95,7 @@ fn response(exchange: &Value) -> Option<WireResponse> {
         Some(text) => text.to_owned(),
         None => exchange["response"]["body"].to_string(),
     };
-    Some(WireResponse {
-        status: http::StatusCode::from_u16(status).unwrap(),
-        headers,
-        body: body.into(),
-    })
+    Some(WireResponse { status: http::StatusCode::from_u16(status).unwrap(), headers, body: body.into() })
 }
 
 fn compare_outcome(name: &str, expected: &Value, (recipient, outcome): &(String, Option<Outcome>)) {
@@ -140,15 +132,11 @@ fn writes_every_request_fixture() {
     assert_eq!(all.len(), 14);
     for (name, fixture) in &all {
         let mut calls = 0;
-        send(
-            &channel(&fixture["config"]),
-            &route(&fixture["intent"]),
-            |request| {
-                calls += 1;
-                compare_request(name, &fixture["request"], &request);
-                None
-            },
-        );
+        send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
+            calls += 1;
+            compare_request(name, &fixture["request"], &request);
+            None
+        });
         assert_eq!(calls, 1, "{name}");
     }
 }
@@ -161,15 +149,11 @@ fn settles_every_exchange_fixture() {
     for (name, fixture) in &all {
         let answer = response(fixture);
         let mut calls = 0;
-        let results = send(
-            &channel(&fixture["config"]),
-            &route(&fixture["intent"]),
-            |request| {
-                calls += 1;
-                compare_request(name, &fixture["request"], &request);
-                answer.clone()
-            },
-        );
+        let results = send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
+            calls += 1;
+            compare_request(name, &fixture["request"], &request);
+            answer.clone()
+        });
         let expected = fixture["expect"]["recipients"].as_array().unwrap();
         assert_eq!(results.len(), expected.len(), "{name}");
         let is_open = results.iter().any(|(_, outcome)| outcome.is_none());
@@ -203,15 +187,11 @@ fn cuts_every_multi_fixture_into_its_calls() {
     assert_eq!(all.len(), 1);
     for (name, fixture) in &all {
         let mut exchanges = fixture["exchanges"].as_array().unwrap().iter();
-        let results = send(
-            &channel(&fixture["config"]),
-            &route(&fixture["intent"]),
-            |request| {
-                let exchange = exchanges.next().unwrap();
-                compare_request(name, &exchange["request"], &request);
-                response(exchange)
-            },
-        );
+        let results = send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
+            let exchange = exchanges.next().unwrap();
+            compare_request(name, &exchange["request"], &request);
+            response(exchange)
+        });
         assert!(exchanges.next().is_none());
         let expected = fixture["expect"]["recipients"].as_array().unwrap();
         assert_eq!(expected.len(), results.len());
@@ -291,16 +271,10 @@ fn signs_every_vector() {
         signer.sign(&attempt, &mut request).unwrap();
         let header = |name: &str| request.headers[name].to_str().unwrap().to_owned();
         assert_eq!(header("x-content-sha256"), expect("body_sha256"), "{name}");
-        let (canonical, names) = signer
-            .canonical_request(&request, &expect("body_sha256"))
-            .unwrap();
+        let (canonical, names) = signer.canonical_request(&request, &expect("body_sha256")).unwrap();
         assert_eq!(canonical, expect("canonical_request"), "{name}");
         assert_eq!(names, expect("signed_headers"), "{name}");
-        assert_eq!(
-            signer.string_to_sign(&x_date, &canonical),
-            expect("string_to_sign"),
-            "{name}"
-        );
+        assert_eq!(signer.string_to_sign(&x_date, &canonical), expect("string_to_sign"), "{name}");
         let key = signer.signing_key(&x_date).unwrap();
         assert_eq!(auth::hex(&key), expect("signing_key_hex"), "{name}");
         assert_eq!(header("authorization"), expect("authorization"), "{name}");

@@ -130,10 +130,8 @@ impl Prepared for PreparedRoute {
 
 fn write_head(app_id: u32, sender: &str, content: &Content, options: &Options, ext: &[u8]) -> Vec<u8> {
     let mut head = Vec::with_capacity(192 + content.text.len() + ext.len());
-    let numbers = format!(
-        r#"{{"AppId":{app_id},"Sender":{sender},"MsgType":{},"Content":"#,
-        content.msg_type
-    );
+    let numbers =
+        format!(r#"{{"AppId":{app_id},"Sender":{sender},"MsgType":{},"Content":"#, content.msg_type);
     head.extend_from_slice(numbers.as_bytes());
     push_json_string(&mut head, &content.text);
     if let Some(inbox_type) = options.inbox_type {
@@ -153,10 +151,8 @@ fn write_head(app_id: u32, sender: &str, content: &Content, options: &Options, e
 fn check_size(content: Content, most: Option<usize>) -> Result<Content, Vec<Fault>> {
     match most {
         Some(most) if content.text.len() > most => {
-            let detail = format!(
-                "is {} bytes as `Content` of {NAME}; this channel allows {most}",
-                content.text.len()
-            );
+            let detail =
+                format!("is {} bytes as `Content` of {NAME}; this channel allows {most}", content.text.len());
             Err(vec![Fault::new("/message", FaultCode::TooLarge, detail)])
         }
         Some(_) | None => Ok(content),
@@ -174,11 +170,7 @@ fn read_options(block: Option<&JsonText>) -> Result<Options, Vec<Fault>> {
         is_normal_user: fields.bool("is_normal_user"),
     };
     let faults = fields.finish();
-    if faults.is_empty() {
-        Ok(options)
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(options) } else { Err(faults) }
 }
 
 /// `Ext` as JSON text, every value a string; empty if there is none.
@@ -261,9 +253,7 @@ mod tests {
         for id in ["0", "7", "10001", "999999999999999999", "9223372036854775807"] {
             assert!(is_user_id(id), "{id}");
         }
-        for id in [
-            "", "00", "007", "-1", "+1", " 8", "8 ", "1.0", "1e3", "٣", "bonnie",
-        ] {
+        for id in ["", "00", "007", "-1", "+1", " 8", "8 ", "1.0", "1e3", "٣", "bonnie"] {
             assert!(!is_user_id(id), "{id}");
         }
         assert!(!is_user_id("9223372036854775808"));
@@ -280,9 +270,6 @@ mod tests {
         check("{}", "{}");
         check(r#"{"a\n":"b\"","n":null}"#, r#"{"a\n":"b\"","n":"null"}"#);
         check(r#"{"o": {"k": [1, "x"]}}"#, r#"{"o":"{\"k\":[1,\"x\"]}"}"#);
-        check(
-            r#"{"n":12345678901234567890123}"#,
-            r#"{"n":"12345678901234567890123"}"#,
-        );
+        check(r#"{"n":12345678901234567890123}"#, r#"{"n":"12345678901234567890123"}"#);
     }
 }

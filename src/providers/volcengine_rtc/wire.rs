@@ -75,43 +75,25 @@ pub(super) struct MediaExt<'a> {
     #[serde(rename = "s:file_ext_key_type")]
     pub(super) kind: &'static str,
     /// Width of the picture.
-    #[serde(
-        rename = "s:file_ext_key_original_width",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "s:file_ext_key_original_width", skip_serializing_if = "Option::is_none")]
     pub(super) width: Option<String>,
     /// Height of the picture.
-    #[serde(
-        rename = "s:file_ext_key_original_height",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "s:file_ext_key_original_height", skip_serializing_if = "Option::is_none")]
     pub(super) height: Option<String>,
     /// Picture to show in a preview.
-    #[serde(
-        rename = "s:file_ext_key_preview_url",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "s:file_ext_key_preview_url", skip_serializing_if = "Option::is_none")]
     pub(super) preview_url: Option<&'a str>,
     /// Picture to show in a list.
     #[serde(rename = "s:file_ext_key_thumb_url", skip_serializing_if = "Option::is_none")]
     pub(super) thumb_url: Option<&'a str>,
     /// Length of the sound.
-    #[serde(
-        rename = "s:file_ext_key_audio_duration",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "s:file_ext_key_audio_duration", skip_serializing_if = "Option::is_none")]
     pub(super) audio_duration: Option<String>,
     /// Length of the video.
-    #[serde(
-        rename = "s:file_ext_key_video_duration",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "s:file_ext_key_video_duration", skip_serializing_if = "Option::is_none")]
     pub(super) video_duration: Option<String>,
     /// Cover of the video.
-    #[serde(
-        rename = "s:file_ext_key_video_cover_url",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "s:file_ext_key_video_cover_url", skip_serializing_if = "Option::is_none")]
     pub(super) cover_url: Option<&'a str>,
     /// Name to show.
     #[serde(rename = "s:file_ext_key_file_name", skip_serializing_if = "Option::is_none")]
@@ -206,10 +188,8 @@ impl<'a> Response<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text)
             .or_else(|_| {
-                serde_json::from_str::<Refusal>(text).map(|refusal| Self {
-                    metadata: Some(refusal.metadata),
-                    result: None,
-                })
+                serde_json::from_str::<Refusal>(text)
+                    .map(|refusal| Self { metadata: Some(refusal.metadata), result: None })
             })
             .ok()
     }

@@ -39,10 +39,7 @@ pub(super) async fn willing(account: &'static Account) -> FakeProvider {
 
 pub(super) fn sends(account: &Account, fake: &FakeProvider) -> usize {
     let ledger = fake.ledger();
-    ledger
-        .iter()
-        .filter(|arrival| !account.asks_for_token(arrival))
-        .count()
+    ledger.iter().filter(|arrival| !account.asks_for_token(arrival)).count()
 }
 
 pub(super) fn page(status: u16, text: &str) -> Response {
@@ -56,13 +53,8 @@ pub(super) fn page(status: u16, text: &str) -> Response {
 /// The statuses of a report, in order.
 pub(super) fn statuses(answer: &Answer) -> Vec<String> {
     let report = answer.json();
-    let results = report["results"]
-        .as_array()
-        .unwrap_or_else(|| panic!("{}", answer.text));
-    results
-        .iter()
-        .map(|result| result["status"].as_str().unwrap().to_owned())
-        .collect()
+    let results = report["results"].as_array().unwrap_or_else(|| panic!("{}", answer.text));
+    results.iter().map(|result| result["status"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Ways to lose an answer after the request was written, and the cause that the report names.
@@ -70,17 +62,11 @@ pub(super) fn losses() -> Vec<(&'static str, Reply)> {
     vec![
         ("connection_reset", Reply::Reset),
         ("connection_reset", Reply::Cut(page(200, "{}"), 10)),
-        (
-            "unreadable_answer",
-            Reply::Cut(page(200, "{\"code\":200,\"errCode\":0}"), 75),
-        ),
+        ("unreadable_answer", Reply::Cut(page(200, "{\"code\":200,\"errCode\":0}"), 75)),
         ("http_502", Reply::Respond(page(502, "<html>Bad Gateway</html>"))),
         ("http_503", Reply::Respond(page(503, "<html>Away</html>"))),
         ("http_504", Reply::Respond(page(504, ""))),
-        (
-            "unreadable_answer",
-            Reply::Respond(page(200, "<html>Log in</html>")),
-        ),
+        ("unreadable_answer", Reply::Respond(page(200, "<html>Log in</html>"))),
         ("timeout", Reply::Hang),
     ]
 }

@@ -23,30 +23,14 @@ fn senseless(good: &Value) -> Vec<(u16, &'static str, String)> {
         (422, "invalid_request", "[]".to_owned()),
         (422, "invalid_request", "{}".to_owned()),
         (422, "invalid_request", changed("no_such_field", json!(1))),
-        (
-            422,
-            "invalid_request",
-            changed("channel", json!("nobody-has-this")),
-        ),
+        (422, "invalid_request", changed("channel", json!("nobody-has-this"))),
         (422, "invalid_request", changed("to", json!([]))),
         (422, "invalid_request", changed("to", json!(["a", null]))),
         (422, "invalid_request", changed("to", json!(["a", 1.5]))),
         (422, "invalid_request", changed("to", json!(vec!["a"; 11]))),
-        (
-            422,
-            "invalid_request",
-            changed("message", json!({"type": "smoke"})),
-        ),
-        (
-            422,
-            "invalid_request",
-            changed("provider_options", json!({"tencent_tim": {}})),
-        ),
-        (
-            422,
-            "invalid_request",
-            changed("options", json!({"expires_at": "yesterday"})),
-        ),
+        (422, "invalid_request", changed("message", json!({"type": "smoke"}))),
+        (422, "invalid_request", changed("provider_options", json!({"tencent_tim": {}}))),
+        (422, "invalid_request", changed("options", json!({"expires_at": "yesterday"}))),
         (422, "invalid_request", two_routes.to_string()),
         (413, "too_large", changed("client_ref", json!("x".repeat(5000)))),
     ]
@@ -68,13 +52,7 @@ async fn a_refused_request_makes_no_call() {
         assert_eq!(answer.json()["code"], code, "{body}: {}", answer.text);
         assert_eq!(answer.header("content-type"), "application/problem+json");
     }
-    let answer = gateway
-        .post(
-            "/v1/batches",
-            &good.to_string(),
-            &[("content-type", "text/plain")],
-        )
-        .await;
+    let answer = gateway.post("/v1/batches", &good.to_string(), &[("content-type", "text/plain")]).await;
     assert_eq!(answer.status, 415, "{}", answer.text);
     assert!(fake.ledger().is_empty());
     assert_eq!(gateway.send(&good).await.status, 200);
@@ -100,9 +78,7 @@ async fn a_plan_makes_no_call() {
     for account in ACCOUNTS {
         let fake = willing(account).await;
         let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
-        let answer = gateway
-            .post("/v1/batches/plan", &account.send(CHANNEL).to_string(), &[])
-            .await;
+        let answer = gateway.post("/v1/batches/plan", &account.send(CHANNEL).to_string(), &[]).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert!(fake.ledger().is_empty(), "{}", account.provider);
     }
@@ -113,11 +89,7 @@ async fn senseless_requests_are_answered() {
     let account = Account::of("tencent_tim");
     let fake = willing(account).await;
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
-    let deep = format!(
-        "{{\"channel\":\"{CHANNEL}\",\"to\":{}{}}}",
-        "[".repeat(10_000),
-        "]".repeat(10_000)
-    );
+    let deep = format!("{{\"channel\":\"{CHANNEL}\",\"to\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
     let ext = format!("{{\"x\":{}1{}}}", "[".repeat(200), "]".repeat(200));
     let mut with_ext = account.send(CHANNEL).to_string();
     with_ext.insert_str(1, &format!("\"ext\":{ext},"));
@@ -130,19 +102,9 @@ async fn senseless_requests_are_answered() {
         "{\"channel\":\"a\",\"channel\":\"b\"}",
     ] {
         let answer = gateway.post("/v1/batches", body, &[]).await;
-        assert!(
-            (400..500).contains(&answer.status),
-            "{}: {}",
-            answer.status,
-            answer.text
-        );
+        assert!((400..500).contains(&answer.status), "{}: {}", answer.status, answer.text);
     }
-    for path in [
-        "/v1/batches/bat_x",
-        "/v1/batches/%FF",
-        "/no/such/path",
-        "/v1/channels/..%2f",
-    ] {
+    for path in ["/v1/batches/bat_x", "/v1/batches/%FF", "/no/such/path", "/v1/channels/..%2f"] {
         let status = gateway.get(path).await.status;
         assert!((400..500).contains(&status), "{path}: {status}");
     }

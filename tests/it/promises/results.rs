@@ -23,11 +23,7 @@ async fn every_entry_has_one_result_whatever_it_is() {
             .iter()
             .map(|result| {
                 let code = result["error"]["code"].as_str().unwrap_or_default();
-                (
-                    result["recipient"].as_str().unwrap(),
-                    code,
-                    result["ref"].as_str().unwrap_or_default(),
-                )
+                (result["recipient"].as_str().unwrap(), code, result["ref"].as_str().unwrap_or_default())
             })
             .collect();
         let wanted = [
@@ -63,12 +59,7 @@ async fn somebody_the_provider_did_not_mention_is_unknown_and_a_stranger_is_a_wa
     assert_eq!(statuses(&answer), ["accepted", "unknown"]);
     let report = answer.json();
     assert_eq!(report["results"][1]["error"]["cause"], "unaccounted");
-    assert_eq!(
-        report["warnings"].as_array().unwrap().len(),
-        1,
-        "{}",
-        report["warnings"]
-    );
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 1, "{}", report["warnings"]);
     assert_eq!(report["warnings"][0]["channel"], CHANNEL);
     assert!(!answer.text.contains("a-stranger"), "{}", answer.text);
 }

@@ -21,13 +21,8 @@ async fn a_hanging_provider_does_not_hold_up_another() {
     ))
     .await;
     for _ in 0..4 {
-        let answer = gateway
-            .post(
-                "/v1/batches",
-                &slow.send("slow").to_string(),
-                &[("prefer", "wait=0")],
-            )
-            .await;
+        let answer =
+            gateway.post("/v1/batches", &slow.send("slow").to_string(), &[("prefer", "wait=0")]).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
     }
     hanging.arrived(2).await;
@@ -38,9 +33,7 @@ async fn a_hanging_provider_does_not_hold_up_another() {
         {"channel": "slow", "to": ["a"]},
         {"channel": "quick", "from": "dave", "to": [first, second]},
     ]});
-    let taken = gateway
-        .post("/v1/batches", &both.to_string(), &[("prefer", "wait=0")])
-        .await;
+    let taken = gateway.post("/v1/batches", &both.to_string(), &[("prefer", "wait=0")]).await;
     assert_eq!(taken.status, 202, "{}", taken.text);
     let mut answer = taken;
     while answer.json()["counts"]["accepted"] != 2 {
@@ -88,10 +81,7 @@ async fn a_batch_can_be_followed_to_its_end() {
     let account = Account::of("tencent_tim");
     let release = CancellationToken::new();
     let success = json!({"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0, "MsgKey": "k"});
-    let held = Reply::After(
-        release.clone(),
-        Box::new(Reply::Respond(Response::json(200, &success))),
-    );
+    let held = Reply::After(release.clone(), Box::new(Reply::Respond(Response::json(200, &success))));
     let fake = provider(account, queue([held], Extra::Fail)).await;
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
     let body = account.send(CHANNEL).to_string();
@@ -118,10 +108,7 @@ async fn calls_in_flight_are_finished_and_the_rest_never_starts_when_the_gateway
     let account = Account::of("tencent_tim");
     let release = CancellationToken::new();
     let success = json!({"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0, "MsgKey": "k"});
-    let held = Reply::After(
-        release.clone(),
-        Box::new(Reply::Respond(Response::json(200, &success))),
-    );
+    let held = Reply::After(release.clone(), Box::new(Reply::Respond(Response::json(200, &success))));
     let fake = provider(account, queue([held], Extra::Fail)).await;
     let one_by_one = "recipients_per_call = 1\nmax_in_flight = 1";
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, one_by_one)).await;

@@ -14,10 +14,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -71,18 +68,8 @@ async fn everything_answered(account: &'static Account) -> String {
         seen.push_str(&gateway.send(&send).await.text);
     }
     seen.push_str(&gateway.send(&account.send("nobody")).await.text);
-    seen.push_str(
-        &gateway
-            .post("/v1/batches/plan", &send.to_string(), &[])
-            .await
-            .text,
-    );
-    for path in [
-        "/v1/channels",
-        &format!("/v1/channels/{CHANNEL}"),
-        "/v1/batches",
-        "/readyz",
-    ] {
+    seen.push_str(&gateway.post("/v1/batches/plan", &send.to_string(), &[]).await.text);
+    for path in ["/v1/channels", &format!("/v1/channels/{CHANNEL}"), "/v1/batches", "/readyz"] {
         seen.push_str(&gateway.get(path).await.text);
     }
     send["no_such_field"] = json!(1);
@@ -97,30 +84,14 @@ async fn no_secret_is_answered_or_logged() {
     for account in ACCOUNTS {
         seen.push_str(&everything_answered(account).await);
     }
-    for secret in [
-        CANARY,
-        "TEST-APP-TOKEN",
-        "TEST-ADMIN-TOKEN",
-        "Signature=",
-        "usersig=e",
-    ] {
+    for secret in [CANARY, "TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "Signature=", "usersig=e"] {
         assert!(!seen.contains(secret), "an answer shows {secret}");
     }
-    assert!(
-        seen.contains("[redacted]"),
-        "a plan shows that something is hidden"
-    );
+    assert!(seen.contains("[redacted]"), "a plan shows that something is hidden");
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     let log = String::from_utf8_lossy(&log);
     assert!(log.contains("Batch finished."), "the log is collected");
-    for secret in [
-        CANARY,
-        "TEST-APP-TOKEN",
-        "TEST-ADMIN-TOKEN",
-        "Signature=",
-        "usersig=",
-        CONTENT,
-    ] {
+    for secret in [CANARY, "TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "Signature=", "usersig=", CONTENT] {
         let place = log.find(secret);
         assert!(
             place.is_none(),

@@ -46,13 +46,7 @@ async fn a_lost_answer_is_tried_again_only_if_the_caller_accepts_duplicates() {
         let mut send = account.send(CHANNEL);
         send["options"] = json!({"retry_unknown": true});
         let answer = gateway.send(&send).await;
-        assert_eq!(
-            statuses(&answer),
-            ["accepted"; 2],
-            "{}: {}",
-            account.provider,
-            answer.text
-        );
+        assert_eq!(statuses(&answer), ["accepted"; 2], "{}: {}", account.provider, answer.text);
         assert_eq!(sends(account, &fake), 2, "{}", account.provider);
         assert_eq!(answer.json()["results"][0]["attempts"], 2, "{}", answer.text);
     }
@@ -62,11 +56,8 @@ async fn a_lost_answer_is_tried_again_only_if_the_caller_accepts_duplicates() {
 async fn a_redirect_is_not_followed() {
     let account = Account::of("tencent_tim");
     let elsewhere = willing(account).await;
-    let redirect = Response {
-        status: 307,
-        headers: vec![("location".into(), elsewhere.base_url())],
-        body: Vec::new(),
-    };
+    let redirect =
+        Response { status: 307, headers: vec![("location".into(), elsewhere.base_url())], body: Vec::new() };
     let fake = provider(account, queue([Reply::Respond(redirect)], Extra::Repeat)).await;
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
     let answer = gateway.send(&account.send(CHANNEL)).await;
@@ -81,14 +72,8 @@ async fn an_answer_over_the_limit_is_unknown() {
     let padded = json!({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": "x".repeat(5000)});
     let reply = Reply::Respond(Response::json(200, &padded));
     let fake = provider(account, queue([reply], Extra::Repeat)).await;
-    let settings = format!(
-        "[transport]\nanswer_bytes = 4096\n{}",
-        channel(CHANNEL, account, &fake, "")
-    );
-    let answer = TestGateway::start(&settings)
-        .await
-        .send(&account.send(CHANNEL))
-        .await;
+    let settings = format!("[transport]\nanswer_bytes = 4096\n{}", channel(CHANNEL, account, &fake, ""));
+    let answer = TestGateway::start(&settings).await.send(&account.send(CHANNEL)).await;
     assert_eq!(statuses(&answer), ["unknown"; 2], "{}", answer.text);
     assert_eq!(sends(account, &fake), 1);
 }

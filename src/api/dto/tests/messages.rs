@@ -42,20 +42,8 @@ fn names_what_is_wrong_with_a_message() {
         r#"{"type":"text","text":"\ud800","url":"x"}"#,
         &["/text wrong_type", "/url unknown_field"],
     );
-    for url in [
-        "x",
-        "ftp://x",
-        "http://",
-        "https:///p",
-        "http://:80",
-        "http://a b",
-        "//x",
-        "http://x/\\n",
-    ] {
-        check_message(
-            &format!(r#"{{"type":"image","url":"{url}"}}"#),
-            &["/url out_of_range"],
-        );
+    for url in ["x", "ftp://x", "http://", "https:///p", "http://:80", "http://a b", "//x", "http://x/\\n"] {
+        check_message(&format!(r#"{{"type":"image","url":"{url}"}}"#), &["/url out_of_range"]);
     }
     check_message(
         r#"{"type":"image","size_bytes":-1,"width":1.5,"height":"2","thumbnail_url":"x"}"#,
@@ -75,19 +63,10 @@ fn names_what_is_wrong_with_a_message() {
         r#"{"type":"location","latitude":90.01}"#,
         &["/longitude required", "/latitude out_of_range"],
     );
-    check_message(
-        r#"{"type":"custom","exts":{"a":1,"b":"x"}}"#,
-        &["/exts/a wrong_type"],
-    );
+    check_message(r#"{"type":"custom","exts":{"a":1,"b":"x"}}"#, &["/exts/a wrong_type"]);
     check_message(r#"{"type":"face"}"#, &["/index required"]);
     let deep = format!("{}{}", "[".repeat(33), "]".repeat(33));
-    check_message(
-        &format!(r#"{{"type":"native","payload":{deep}}}"#),
-        &["/payload too_large"],
-    );
+    check_message(&format!(r#"{{"type":"native","payload":{deep}}}"#), &["/payload too_large"]);
     let deeper = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-    check_message(
-        &format!(r#"{{"type":"command","action":"a","params":{deeper}}}"#),
-        &["/params too_large"],
-    );
+    check_message(&format!(r#"{{"type":"command","action":"a","params":{deeper}}}"#), &["/params too_large"]);
 }
