@@ -32,12 +32,21 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
         settings.server.listen = listen;
     }
     logs::start(settings.log)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::System)?;
+    let runtime = runtime().map_err(CommandError::System)?;
     let served = runtime.block_on(serve(settings));
     // After a second signal tasks are still at work: nobody waits for them.
     runtime.shutdown_background();
     served
+}
+
+/// One thread where the process may use one core, since handing work between threads costs a tenth there.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let mut builder = match cores {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn serve(settings: Settings) -> Result<(), CommandError> {
