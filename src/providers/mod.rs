@@ -6,6 +6,9 @@ pub mod openim;
 pub mod tencent_tim;
 pub mod volcengine_rtc;
 
+#[cfg(test)]
+mod test_rig;
+
 use crate::adapter::channel::Provider;
 
 /// Every provider, in the order of their names.

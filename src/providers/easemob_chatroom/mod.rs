@@ -16,6 +16,8 @@ mod translate;
 mod wire;
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod sandbox_tests;
 #[cfg(test)]
 mod test_rig;

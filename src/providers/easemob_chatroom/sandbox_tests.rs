@@ -7,16 +7,18 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::sandbox;
-use super::test_rig::{NOW, Rig, all, build, call, recipients, route};
-use crate::adapter::sandbox::{Arrival, StandIn, StandInAnswer};
+use super::test_rig::{NOW, build, call, recipients, request, route};
+use crate::adapter::sandbox::{StandIn, StandInAnswer};
 use crate::adapter::wire::{WireRequest, WireResponse};
 use crate::adapter::{Answer, AuthError, DecodeError, Repeat, Verdict};
 use crate::domain::outcome::Outcome;
 use crate::providers::easemob_chatroom::PROVIDER;
+use crate::providers::test_rig::channel::TestChannel;
+use crate::providers::test_rig::engine::{arrive, everybody, responded};
 
 /// An adapter and the stand-in that it talks to.
 struct Rehearsal {
-    rig: Rig,
+    rig: TestChannel,
     stand_in: Box<dyn StandIn>,
 }
 
@@ -25,28 +27,13 @@ impl Rehearsal {
         Self { rig: build(PROVIDER.sandbox.settings).unwrap(), stand_in: (PROVIDER.sandbox.build)() }
     }
 
-    fn exchange(&self, request: &WireRequest, now: SystemTime) -> StandInAnswer {
-        let query = request.encoded_query();
-        let arrival = Arrival {
-            method: request.method.as_str(),
-            path: &request.path,
-            query: &query,
-            headers: &request.headers,
-            body: &request.body,
-        };
-        self.stand_in.answer(&arrival, now)
-    }
-
     fn respond(&self, request: &WireRequest, now: SystemTime) -> WireResponse {
-        match self.exchange(request, now) {
-            StandInAnswer::Respond(response) => response,
-            other @ (StandInAnswer::Drop | StandInAnswer::Hang) => panic!("{other:?}"),
-        }
+        responded(arrive(&*self.stand_in, request, now))
     }
 
     fn token(&self, now: SystemTime) -> String {
-        let response = self.respond(&self.rig.grant.encode_grant(0).unwrap(), now);
-        let token = self.rig.grant.decode_grant(&response, now).unwrap();
+        let response = self.respond(&self.rig.grant().encode_grant(0).unwrap(), now);
+        let token = self.rig.grant().decode_grant(&response, now).unwrap();
         token.value.expose().to_owned()
     }
 
@@ -60,10 +47,10 @@ impl Rehearsal {
         let route = route(intent).unwrap();
         let prepared = self.rig.adapter.prepare(&route).unwrap();
         let list = recipients(&route, &*prepared);
-        let positions = all(&list);
+        let positions = everybody(&list);
         let call = call(&list, &positions);
-        let request = self.rig.request(&route, &*prepared, &call, token);
-        match self.exchange(&request, now) {
+        let request = request(&self.rig, &route, &*prepared, &call, token);
+        match arrive(&*self.stand_in, &request, now) {
             StandInAnswer::Respond(response) => Ok(prepared.decode(&call, &response)),
             StandInAnswer::Drop => Err("drop"),
             StandInAnswer::Hang => Err("hang"),
@@ -201,8 +188,8 @@ fn wrong_credentials_get_no_token() {
         ("sandbox-app", "invalid_request"),
     ] {
         rehearsal.rig = build(&PROVIDER.sandbox.settings.replace(name, "other")).unwrap();
-        let response = rehearsal.respond(&rehearsal.rig.grant.encode_grant(0).unwrap(), NOW);
-        let Err(AuthError::Refused { failure }) = rehearsal.rig.grant.decode_grant(&response, NOW) else {
+        let response = rehearsal.respond(&rehearsal.rig.grant().encode_grant(0).unwrap(), NOW);
+        let Err(AuthError::Refused { failure }) = rehearsal.rig.grant().decode_grant(&response, NOW) else {
             panic!("{name}");
         };
         assert_eq!(failure.kind.as_str(), class, "{name}");
@@ -269,7 +256,7 @@ fn breaches_of_the_document_get_its_errors() {
 #[test]
 fn the_front_checks_method_headers_and_query() {
     let rehearsal = Rehearsal::new();
-    let good = Arc::new(rehearsal.rig.grant.encode_grant(0).unwrap());
+    let good = Arc::new(rehearsal.rig.grant().encode_grant(0).unwrap());
     let status = |change: &dyn Fn(&mut WireRequest)| {
         let mut request = (*good).clone();
         change(&mut request);

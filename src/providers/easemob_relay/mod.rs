@@ -22,6 +22,14 @@ mod translate;
 mod wire;
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
+mod route_tests;
+#[cfg(test)]
+mod sandbox_tests;
+#[cfg(test)]
+mod test_rig;
+#[cfg(test)]
 mod tests;
 
 use std::num::NonZeroUsize;

@@ -12,10 +12,10 @@ use crate::domain::recipients::Positions;
 fn a_fixed_token_is_used_and_never_fetched() {
     let channel =
         try_channel(&json!({"token": "TEST-ADMIN-TOKEN"})).unwrap_or_else(|faults| panic!("{faults:?}"));
-    let fixed = channel.token.fixed().unwrap();
+    let fixed = channel.grant().fixed().unwrap();
     assert_eq!(fixed.value.expose(), "TEST-ADMIN-TOKEN");
     assert_eq!((fixed.lifetime, fixed.refresh_at), (None, None));
-    assert!(channel.token.encode_grant(1).is_err());
+    assert!(channel.grant().encode_grant(1).is_err());
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn every_attempt_has_an_operation_id_of_its_own_and_hides_the_token() {
     let ids = [1, 2].map(|nonce| {
         let mut request = prepared.encode(&call(&route, &Positions::Range(0..2)));
         let attempt = Attempt { route: &route, now: now(), nonce };
-        channel.token.attach(&attempt, &token("secret-token"), &mut request).unwrap();
+        channel.grant().attach(&attempt, &token("secret-token"), &mut request).unwrap();
         assert!(request.headers["token"].is_sensitive());
         assert!(!format!("{:?}", request.headers).contains("secret-token"));
         request.headers["operationID"].to_str().unwrap().to_owned()
@@ -33,7 +33,7 @@ fn every_attempt_has_an_operation_id_of_its_own_and_hides_the_token() {
     assert_eq!(ids, ["imcast-0000000000000001", "imcast-0000000000000002"]);
     let mut request = prepared.encode(&call(&route, &Positions::Range(0..2)));
     let attempt = Attempt { route: &route, now: now(), nonce: 1 };
-    assert!(channel.token.attach(&attempt, &token("a\nb"), &mut request).is_err());
+    assert!(channel.grant().attach(&attempt, &token("a\nb"), &mut request).is_err());
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_lifetime_that_is_not_positive_is_not_believed() {
     for lifetime in [json!(0), json!(-5), json!("0"), Value::Null] {
         let body = json!({"errCode": 0, "data": {"token": "t", "expireTimeSeconds": lifetime}}).to_string();
         let response = WireResponse::json(StatusCode::OK, body);
-        let token = channel.token.decode_grant(&response, now()).unwrap();
+        let token = channel.grant().decode_grant(&response, now()).unwrap();
         assert_eq!((token.lifetime, token.refresh_at), (None, None), "{lifetime}");
     }
 }
@@ -63,7 +63,7 @@ fn token_requests_fail_with_the_class_of_the_refusal() {
         (502, "<html>", "provider_unavailable", true),
     ] {
         let response = WireResponse::json(StatusCode::from_u16(status).unwrap(), body);
-        let Err(AuthError::Refused { failure }) = channel.token.decode_grant(&response, now()) else {
+        let Err(AuthError::Refused { failure }) = channel.grant().decode_grant(&response, now()) else {
             panic!("{body}");
         };
         assert_eq!((failure.kind.as_str(), failure.retryable), (class, retryable), "{status} {body}");

@@ -6,14 +6,16 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 use serde_json::{Value, json};
 
-use super::test_rig::{TestChannel, call, from_toml, now, route, settled, try_channel};
+use super::test_rig::{call, now, route, try_channel};
 use super::{PROVIDER, sandbox};
-use crate::adapter::sandbox::{Arrival, StandIn, StandInAnswer};
+use crate::adapter::sandbox::{StandIn, StandInAnswer};
 use crate::adapter::wire::{WireRequest, WireResponse};
 use crate::adapter::{Answer, Attempt, AuthError, DecodeError, Prepared, Repeat, Token, Verdict};
 use crate::domain::outcome::Outcome;
-use crate::domain::recipients::{Positions, narrow};
+use crate::domain::recipients::Positions;
 use crate::domain::route::Route;
+use crate::providers::test_rig::channel::{TestChannel, from_toml, merged};
+use crate::providers::test_rig::engine::{arrive, everybody, outcomes, responded};
 
 struct Rehearsal {
     channel: TestChannel,
@@ -27,46 +29,22 @@ struct Rehearsed<'a> {
     prepared: Box<dyn Prepared>,
 }
 
-fn arrive(stand_in: &dyn StandIn, request: &WireRequest, at: SystemTime) -> StandInAnswer {
-    let arrival = Arrival {
-        method: request.method.as_str(),
-        path: &request.path,
-        query: &request.encoded_query(),
-        headers: &request.headers,
-        body: &request.body,
-    };
-    stand_in.answer(&arrival, at)
-}
-
-fn responded(answer: StandInAnswer) -> WireResponse {
-    match answer {
-        StandInAnswer::Respond(response) => response,
-        StandInAnswer::Drop | StandInAnswer::Hang => panic!("no answer came"),
-    }
-}
-
 impl Rehearsal {
     fn start(extra: &Value) -> Self {
-        let mut keys = from_toml(PROVIDER.sandbox.settings);
-        for (key, value) in extra.as_object().into_iter().flatten() {
-            keys.insert(key.clone(), value.clone());
-        }
-        let channel = try_channel(&keys.into()).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let keys = merged(&from_toml(PROVIDER.sandbox.settings), extra);
+        let channel = try_channel(&keys).unwrap_or_else(|faults| panic!("{faults:?}"));
         Self { channel, stand_in: (PROVIDER.sandbox.build)() }
     }
 
     fn fetch_token(&self) -> Result<Token, AuthError> {
-        let request = self.channel.token.encode_grant(1).unwrap();
+        let request = self.channel.grant().encode_grant(1).unwrap();
         let response = responded(arrive(&*self.stand_in, &request, now()));
-        self.channel.token.decode_grant(&response, now())
+        self.channel.grant().decode_grant(&response, now())
     }
 
     fn prepare(&self, intent: &Value) -> Rehearsed<'_> {
-        let mut whole = json!({"from": PROVIDER.sandbox.sender, "message": {"type": "text", "text": "hi"}});
-        for (key, value) in intent.as_object().unwrap() {
-            whole[key] = value.clone();
-        }
-        let route = route(&whole);
+        let text = json!({"from": PROVIDER.sandbox.sender, "message": {"type": "text", "text": "hi"}});
+        let route = route(&merged(&text, intent));
         let prepared = self.channel.adapter.prepare(&route).unwrap();
         Rehearsed { rehearsal: self, route, prepared }
     }
@@ -81,7 +59,7 @@ impl Rehearsal {
 
 impl Rehearsed<'_> {
     fn positions(&self) -> Positions {
-        Positions::Range(0..narrow(self.route.to.len()))
+        everybody(&self.route.to)
     }
 
     /// Sends; `change` spoils the finished request.
@@ -89,7 +67,7 @@ impl Rehearsed<'_> {
         let positions = self.positions();
         let mut request = self.prepared.encode(&call(&self.route, &positions));
         let attempt = Attempt { route: &self.route, now: at, nonce: 1 };
-        self.rehearsal.channel.token.attach(&attempt, token, &mut request).unwrap();
+        self.rehearsal.channel.grant().attach(&attempt, token, &mut request).unwrap();
         change(&mut request);
         arrive(&*self.rehearsal.stand_in, &request, at)
     }
@@ -111,8 +89,9 @@ fn refusal(answer: Result<Answer, DecodeError>) -> (&'static str, String, Repeat
 
 /// `+` accepted, `-` failed, `?` unknown.
 fn marks(answer: &Result<Answer, DecodeError>, count: usize) -> String {
-    (0..count)
-        .map(|offset| match settled(answer, offset).unwrap() {
+    outcomes(answer.as_ref().unwrap(), count)
+        .iter()
+        .map(|outcome| match outcome {
             Outcome::Accepted(_) => '+',
             Outcome::Failed(_) => '-',
             Outcome::Unknown(_) => '?',

@@ -6,12 +6,12 @@ use http::{HeaderValue, StatusCode};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::test_rig::{everybody, settle};
 use crate::adapter::wire::WireResponse;
 use crate::adapter::{Answer, DecodeError, Repeat, Verdict};
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::{RecipientList, Recipients};
 use crate::domain::report::WarningCode;
+use crate::providers::test_rig::engine::{everybody, settle};
 
 fn decode(ids: &[&str], status: u16, body: &str) -> Result<Answer, DecodeError> {
     decode_bytes(ids, status, body.as_bytes())
@@ -31,7 +31,7 @@ fn strangers_are_ignored_with_one_warning() {
     let answer = decode(&["a", "b"], 200, body).unwrap();
     assert_eq!(answer.warnings.len(), 1);
     assert_eq!(answer.warnings[0].code, WarningCode::UnexpectedRecipient);
-    let counts = settle(answer, 2).counts();
+    let counts = settle(&answer, 2).counts();
     assert_eq!((counts.accepted, counts.failed), (1, 1));
 }
 
@@ -49,7 +49,7 @@ fn unusual_answers_are_never_better_than_unknown() {
         r#"{"ActionStatus":"OK","ErrorList":{}}"#,
         r#"{"ErrorCode":60008,"ErrorList":[{"To_Account":"stranger","ErrorCode":1}]}"#,
     ] {
-        let counts = settle(decode(&["a", "b"], 200, body).unwrap(), 2).counts();
+        let counts = settle(&decode(&["a", "b"], 200, body).unwrap(), 2).counts();
         assert_eq!(counts.unknown, 2, "{body}");
     }
     for body in
@@ -62,7 +62,7 @@ fn unusual_answers_are_never_better_than_unknown() {
 #[test]
 fn escaped_accounts_are_found() {
     let body = r#"{"ErrorCode":0,"ErrorList":[{"To_Account":"b\u00e9\"x","ErrorCode":"20005"}]}"#;
-    let outcomes = settle(decode(&["a", "bé\"x"], 200, body).unwrap(), 2);
+    let outcomes = settle(&decode(&["a", "bé\"x"], 200, body).unwrap(), 2);
     assert!(matches!(outcomes.get(0), Some(Outcome::Accepted(_))));
     assert!(matches!(outcomes.get(1), Some(Outcome::Failed(failure)) if failure.retryable));
 }
@@ -70,7 +70,7 @@ fn escaped_accounts_are_found() {
 #[test]
 fn a_listed_recipient_without_a_code_shares_the_calls_code() {
     let body = r#"{"ErrorCode":90012,"ErrorList":[{"To_Account":"b"},{"To_Account":"a","ErrorCode":70107}]}"#;
-    let outcomes = settle(decode(&["a", "b", "c"], 200, body).unwrap(), 3);
+    let outcomes = settle(&decode(&["a", "b", "c"], 200, body).unwrap(), 3);
     let codes: Vec<_> = outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -97,7 +97,7 @@ fn a_rate_refusal_obeys_retry_after() {
 #[test]
 fn a_call_that_was_taken_whole_is_one_outcome() {
     let answer = decode(&["a", "b"], 200, r#"{"ActionStatus":"OK","ErrorCode":0,"MsgKey":"k"}"#).unwrap();
-    let outcomes = settle(answer, 2);
+    let outcomes = settle(&answer, 2);
     assert_eq!(outcomes, Outcomes::same(outcomes.get(0).unwrap().clone(), 2));
 }
 
@@ -122,7 +122,7 @@ fn check_soundness(ids: &[&str], status: u16, body: &[u8]) {
     let Ok(answer) = decode_bytes(ids, status, body) else {
         return;
     };
-    let outcomes = settle(answer, ids.len());
+    let outcomes = settle(&answer, ids.len());
     assert_eq!(outcomes.len(), ids.len());
     for (id, outcome) in ids.iter().zip(outcomes.iter()) {
         if matches!(outcome, Outcome::Accepted(_)) {

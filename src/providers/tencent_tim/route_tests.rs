@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::test_rig::{build, call, everybody, faults, prepare, rig, text_intent};
+use super::test_rig::{build, call, faults, prepare, rig, text_intent};
 use crate::domain::fault::FaultCode;
-use crate::domain::recipients::{RecipientList, Recipients};
+use crate::domain::recipients::RecipientList;
 use crate::domain::report::WarningCode;
+use crate::providers::test_rig::engine::everybody;
 
 #[test]
 fn settings_name_every_missing_key_at_once() {
@@ -81,7 +82,7 @@ fn secrets_have_no_field_and_descriptions_are_left_out_with_a_warning() {
 fn body(intent: &Value) -> Value {
     let (route, prepared) = prepare(&rig(), intent);
     let positions = everybody(&route.to);
-    let request = prepared.encode(&call(Recipients::new(&route.to, &positions), 7));
+    let request = prepared.encode(&call(&route.to, &positions, 7));
     serde_json::from_slice(&request.body).unwrap()
 }
 
@@ -162,7 +163,7 @@ proptest! {
         let (_, prepared) = prepare(&rig(), &text_intent());
         let list: RecipientList = ids.iter().map(String::as_str).collect();
         let positions = everybody(&list);
-        let body = prepared.encode(&call(Recipients::new(&list, &positions), nonce)).body;
+        let body = prepared.encode(&call(&list, &positions, nonce)).body;
         let body: Value = serde_json::from_slice(&body).unwrap();
         prop_assert_eq!(&body["To_Account"], &json!(ids));
         prop_assert_eq!(&body["MsgRandom"], &json!(nonce & 0xFFFF_FFFF));

@@ -8,33 +8,23 @@ use super::sandbox::{
     BAD_GATEWAY, DROP, EXPIRE, GARBAGE, HANG, REFUSE, REJECT_CALL, SANDBOX, THROTTLE, THROTTLE_ONCE,
     UNDECIDED,
 };
-use super::test_rig::{Rig, build, call, everybody, fixtures, route, settle, sign, vector_time};
-use crate::adapter::sandbox::{Arrival, StandIn, StandInAnswer};
-use crate::adapter::wire::{WireRequest, WireResponse};
-use crate::adapter::{Answer, DecodeError, Prepared, Repeat, Verdict};
+use super::test_rig::{FOLDER, build, call, route, vector_time};
+use crate::adapter::sandbox::{StandIn, StandInAnswer};
+use crate::adapter::wire::WireRequest;
+use crate::adapter::{Answer, Attempt, DecodeError, Prepared, Repeat, Verdict};
 use crate::domain::outcome::{Counts, Outcome};
-use crate::domain::recipients::Recipients;
+use crate::providers::test_rig::channel::TestChannel;
+use crate::providers::test_rig::engine::{arrive, everybody, responded, settle};
+use crate::providers::test_rig::fixture::fixtures;
 
 /// A channel, its stand-in, and one route.
 struct Stage {
-    rig: Rig,
+    rig: TestChannel,
     stand_in: Box<dyn StandIn>,
 }
 
 fn stage() -> Stage {
     Stage { rig: build(SANDBOX.settings).unwrap(), stand_in: (SANDBOX.build)() }
-}
-
-fn arrive(stand_in: &dyn StandIn, request: &WireRequest, now: SystemTime) -> StandInAnswer {
-    let query = request.encoded_query();
-    let arrival = Arrival {
-        method: request.method.as_str(),
-        path: &request.path,
-        query: &query,
-        headers: &request.headers,
-        body: &request.body,
-    };
-    stand_in.answer(&arrival, now)
 }
 
 impl Stage {
@@ -43,19 +33,17 @@ impl Stage {
         let route = route(intent).unwrap();
         let prepared = self.rig.adapter.prepare(&route).unwrap();
         let positions = everybody(&route.to);
-        let call = call(Recipients::new(&route.to, &positions), nonce);
-        let mut request = prepared.encode(&call);
-        sign(&self.rig, &route, now, nonce + 1, &mut request);
-        let response = match arrive(&*self.stand_in, &request, now) {
-            StandInAnswer::Respond(response) => response,
-            StandInAnswer::Drop | StandInAnswer::Hang => panic!("no answer"),
-        };
+        let call = call(&route.to, &positions, nonce);
+        let request = prepared.encode(&call);
+        let attempt = Attempt { route: &route, now, nonce: nonce + 1 };
+        let request = self.rig.signed(&attempt, request);
+        let response = responded(arrive(&*self.stand_in, &request, now));
         (route.to.len(), prepared.decode(&call, &response))
     }
 
     fn counts(&self, to: &[&str], nonce: u64) -> Counts {
         let (count, answer) = self.send(&text(to), nonce, vector_time());
-        settle(answer.unwrap(), count).counts()
+        settle(&answer.unwrap(), count).counts()
     }
 
     fn code(&self, to: &[&str], nonce: u64) -> String {
@@ -76,7 +64,7 @@ fn text(to: &[&str]) -> Value {
 #[test]
 fn ordinary_accounts_are_accepted_with_one_message_id() {
     let (count, answer) = stage().send(&text(&["bonnie", "rong"]), 7, vector_time());
-    let outcomes = settle(answer.unwrap(), count);
+    let outcomes = settle(&answer.unwrap(), count);
     assert_eq!((outcomes.counts().accepted, outcomes.distinct().len()), (2, 1));
     let Some(Outcome::Accepted(acceptance)) = outcomes.get(0) else {
         panic!("not accepted");
@@ -120,8 +108,9 @@ fn signed(stage: &Stage, to: &[&str]) -> (Box<dyn Prepared>, WireRequest) {
     let route = route(&text(to)).unwrap();
     let prepared = stage.rig.adapter.prepare(&route).unwrap();
     let positions = everybody(&route.to);
-    let mut request = prepared.encode(&call(Recipients::new(&route.to, &positions), 7));
-    sign(&stage.rig, &route, vector_time(), 8, &mut request);
+    let request = prepared.encode(&call(&route.to, &positions, 7));
+    let attempt = Attempt { route: &route, now: vector_time(), nonce: 8 };
+    let request = stage.rig.signed(&attempt, request);
     (prepared, request)
 }
 
@@ -137,9 +126,9 @@ fn connections_break_and_hang_on_demand() {
 #[test]
 fn every_message_of_the_fixtures_passes_the_stand_ins_checks() {
     let stage = stage();
-    for (nonce, fixture) in (0..).zip(fixtures("request", 21)) {
+    for (nonce, fixture) in (0..).zip(fixtures(FOLDER, "request", 21)) {
         let (count, answer) = stage.send(&fixture["intent"], nonce, vector_time());
-        let counts = settle(answer.unwrap(), count).counts();
+        let counts = settle(&answer.unwrap(), count).counts();
         assert_eq!(counts.accepted, count, "{}", fixture["id"]);
     }
 }
@@ -152,15 +141,13 @@ fn the_hundred_and_first_call_of_a_second_is_too_fast() {
     }
     assert_eq!(stage.code(&["bonnie"], 100), "60007 Safe");
     let (count, answer) = stage.send(&text(&["bonnie"]), 100, vector_time() + Duration::from_secs(1));
-    assert_eq!(settle(answer.unwrap(), count).counts().accepted, 1);
+    assert_eq!(settle(&answer.unwrap(), count).counts().accepted, 1);
 }
 
 /// The code that a request is answered with; 0 = taken.
 fn code(stand_in: &dyn StandIn, request: &WireRequest, now: SystemTime) -> u64 {
-    let StandInAnswer::Respond(WireResponse { body, .. }) = arrive(stand_in, request, now) else {
-        panic!("no answer");
-    };
-    let answer: Value = serde_json::from_slice(&body).unwrap();
+    let response = responded(arrive(stand_in, request, now));
+    let answer: Value = serde_json::from_slice(&response.body).unwrap();
     answer["ErrorCode"].as_u64().unwrap()
 }
 

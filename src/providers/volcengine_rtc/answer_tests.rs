@@ -6,17 +6,18 @@ use proptest::prelude::*;
 use super::test_rig::{noon, outcomes};
 use super::*;
 use crate::adapter::wire::WireResponse;
-use crate::adapter::{Answer, Call, DecodeError, Repeat, Verdict};
+use crate::adapter::{Answer, DecodeError, Repeat, Verdict};
 use crate::domain::failure::Cause;
 use crate::domain::outcome::Outcome;
-use crate::domain::recipients::{Positions, RecipientList, Recipients};
+use crate::domain::recipients::RecipientList;
 use crate::domain::report::WarningCode;
+use crate::providers::test_rig::engine::{call, everybody};
 
 /// Decodes `body` as the answer to a call to `ids`.
 fn decode(ids: &[&str], status: u16, body: impl Into<Bytes>) -> Result<Answer, DecodeError> {
     let list: RecipientList = ids.iter().copied().collect();
-    let positions = Positions::Range(0..u32::try_from(list.len()).unwrap());
-    let call = Call { recipients: Recipients::new(&list, &positions), now: noon(), nonce: 0 };
+    let positions = everybody(&list);
+    let call = call(&list, &positions, noon(), 0);
     let status = http::StatusCode::from_u16(status).unwrap();
     answer::decode(&call, &WireResponse::json(status, body))
 }

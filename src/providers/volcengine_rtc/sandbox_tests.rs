@@ -5,14 +5,15 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::sandbox_checks::{ACCESS_KEY_ID, APP_ID, SECRET_ACCESS_KEY};
-use super::test_rig::{TestChannel, outcomes, route, signed, try_channel};
+use super::test_rig::{outcomes, route, signed, try_channel};
 use super::*;
-use crate::adapter::sandbox::{Arrival, StandIn, StandInAnswer};
+use crate::adapter::sandbox::{StandIn, StandInAnswer};
 use crate::adapter::wire::WireRequest;
-use crate::adapter::{Answer, Call, DecodeError, Repeat, Verdict};
+use crate::adapter::{Answer, DecodeError, Repeat, Verdict};
 use crate::domain::failure::FailureKind;
 use crate::domain::outcome::Outcome;
-use crate::domain::recipients::{Positions, Recipients, narrow};
+use crate::providers::test_rig::channel::{TestChannel, from_toml};
+use crate::providers::test_rig::engine::{arrive, call, everybody, responded};
 
 const HOST: &str = "127.0.0.1:18080";
 
@@ -31,9 +32,7 @@ struct Rehearsal {
 
 impl Rehearsal {
     fn start() -> Self {
-        let file = config::File::from_str(PROVIDER.sandbox.settings, config::FileFormat::Toml);
-        let settings = config::Config::builder().add_source(file).build().unwrap();
-        let mut keys: Value = settings.try_deserialize().unwrap();
+        let mut keys = from_toml(PROVIDER.sandbox.settings);
         keys["base_url"] = format!("http://{HOST}").into();
         Self {
             channel: try_channel(&keys).unwrap_or_else(|faults| panic!("{faults:?}")),
@@ -43,16 +42,9 @@ impl Rehearsal {
     }
 
     fn answer(&self, request: &WireRequest) -> StandInAnswer {
-        let mut headers = request.headers.clone();
-        headers.insert("host", http::HeaderValue::from_static(HOST));
-        let arrival = Arrival {
-            method: request.method.as_str(),
-            path: &request.path,
-            query: &request.encoded_query(),
-            headers: &headers,
-            body: &request.body,
-        };
-        self.stand_in.answer(&arrival, self.now)
+        let mut request = request.clone();
+        request.headers.insert("host", http::HeaderValue::from_static(HOST));
+        arrive(&*self.stand_in, &request, self.now)
     }
 
     /// Sends to `to`; `change` spoils the request before it is signed.
@@ -62,8 +54,8 @@ impl Rehearsal {
             "provider_options": { NAME: { "inbox_type": 0, "is_normal_user": true } } });
         let route = route(&intent);
         let prepared = self.channel.adapter.prepare(&route).unwrap();
-        let positions = Positions::Range(0..narrow(to.len()));
-        let call = Call { recipients: Recipients::new(&route.to, &positions), now: self.now, nonce: 1 };
+        let positions = everybody(&route.to);
+        let call = call(&route.to, &positions, self.now, 1);
         let mut request = prepared.encode(&call);
         change(&mut request);
         match self.answer(&signed(&self.channel, &route, request, self.now)) {
@@ -226,13 +218,11 @@ fn check_spoiled(spoil: impl FnOnce(&mut WireRequest, &mut SystemTime), status: 
     let mut rehearsal = Rehearsal::start();
     let route = route(&json!({ "from": 1, "to": [1], "message": { "type": "text", "text": "hi" } }));
     let prepared = rehearsal.channel.adapter.prepare(&route).unwrap();
-    let positions = Positions::Range(0..1);
-    let call = Call { recipients: Recipients::new(&route.to, &positions), now: rehearsal.now, nonce: 1 };
+    let positions = everybody(&route.to);
+    let call = call(&route.to, &positions, rehearsal.now, 1);
     let mut request = signed(&rehearsal.channel, &route, prepared.encode(&call), rehearsal.now);
     spoil(&mut request, &mut rehearsal.now);
-    let StandInAnswer::Respond(response) = rehearsal.answer(&request) else {
-        panic!("it answers");
-    };
+    let response = responded(rehearsal.answer(&request));
     assert_eq!(response.status.as_u16(), status, "{code}");
     let body: Value = serde_json::from_slice(&response.body).unwrap();
     assert_eq!(body["ResponseMetadata"]["Error"]["Code"], code);

@@ -1,136 +1,48 @@
 //! The golden fixtures: one test per kind.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 use sha2::Digest;
 
 use super::test_rig::{channel, route, send};
 use super::*;
 use crate::adapter::secret::Secret;
-use crate::adapter::wire::{WireRequest, WireResponse};
+use crate::adapter::wire::WireRequest;
 use crate::adapter::{Attempt, Sign};
 use crate::domain::outcome::Outcome;
+use crate::providers::test_rig::fixture::{self, file_count, fixtures, response};
 use crate::providers::volcengine_rtc::settings::Credentials;
 
-/// Every fixture of `kind`, by name.
-fn fixtures(kind: &str) -> Vec<(String, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/volcengine-rtc");
-    let mut found: Vec<(String, Value)> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-            let fixture: Value = serde_json::from_str(&text).unwrap();
-            (fixture["id"].as_str().unwrap().to_owned(), fixture)
-        })
-        .filter(|(_, fixture)| fixture["kind"] == kind)
-        .collect();
-    found.sort_by(|one, other| one.0.cmp(&other.0));
-    found
-}
+const FOLDER: &str = "volcengine-rtc";
 
 fn compare_request(name: &str, expected: &Value, request: &WireRequest) {
-    assert_eq!(request.method.as_str(), expected["method"], "{name}");
-    assert_eq!(request.path, expected["path"].as_str().unwrap(), "{name}");
-    let query: Value = request
-        .query
-        .iter()
-        .map(|parameter| (parameter.name.to_owned(), Value::from(parameter.value.clone())))
-        .collect::<serde_json::Map<_, _>>()
-        .into();
-    assert_eq!(query, expected["query"], "{name}");
-    let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap());
-    for (header_name, value) in expected["headers"].as_object().unwrap() {
-        let found = header(header_name);
-        match value.as_str().unwrap() {
-            // The transport writes it.
-            "$HOST" => assert_eq!(found, None, "{name}"),
-            "$X_DATE" => assert_eq!(found, Some("20261121T120000Z"), "{name}"),
-            "$SHA256_HEX_OF_BODY" => {
-                let hash = auth::hex(&sha2::Sha256::digest(&request.body));
-                assert_eq!(found, Some(hash.as_str()), "{name}");
-            }
-            "$VOLC_AUTHORIZATION" => {
-                let start = "HMAC-SHA256 Credential=AKLTTEST/20261121/cn-north-1/rtc/request, \
-                             SignedHeaders=content-type;host;x-content-sha256;x-date, Signature=";
-                assert_eq!(found.unwrap().len(), start.len() + 64, "{name}");
-                assert!(found.unwrap().starts_with(start), "{name}");
-                assert!(request.headers["authorization"].is_sensitive(), "{name}");
-            }
-            literal => assert_eq!(found, Some(literal), "{name} {header_name}"),
+    assert!(expected["query"].is_object(), "{name}");
+    fixture::check_request(name, expected, request, |marker, found| match marker {
+        "$X_DATE" => assert_eq!(found, "20261121T120000Z", "{name}"),
+        "$SHA256_HEX_OF_BODY" => {
+            assert_eq!(found, auth::hex(&sha2::Sha256::digest(&request.body)), "{name}");
         }
-    }
-    let body: Value = serde_json::from_slice(&request.body).unwrap();
-    compare_json(name, &expected["body"], &body);
-}
-
-fn compare_json(name: &str, expected: &Value, found: &Value) {
-    match (expected, found) {
-        (Value::Object(marker), Value::String(text)) if marker.contains_key("$json") => {
-            assert_eq!(serde_json::from_str::<Value>(text).unwrap(), marker["$json"], "{name}");
+        "$VOLC_AUTHORIZATION" => {
+            let start = "HMAC-SHA256 Credential=AKLTTEST/20261121/cn-north-1/rtc/request, \
+                         SignedHeaders=content-type;host;x-content-sha256;x-date, Signature=";
+            assert_eq!(found.len(), start.len() + 64, "{name}");
+            assert!(found.starts_with(start), "{name}");
+            assert!(request.headers["authorization"].is_sensitive(), "{name}");
         }
-        (Value::Object(expected), Value::Object(found)) => {
-            let names = |map: &serde_json::Map<String, Value>| map.keys().cloned().collect::<BTreeSet<_>>();
-            assert_eq!(names(expected), names(found), "{name}");
-            for (key, value) in expected {
-                compare_json(name, value, &found[key]);
-            }
-        }
-        _ => assert_eq!(expected, found, "{name}"),
-    }
-}
-
-fn response(exchange: &Value) -> Option<WireResponse> {
-    let status = u16::try_from(exchange["http_status"].as_u64()?).unwrap();
-    let mut headers = HeaderMap::new();
-    for (name, value) in exchange["response"]["headers"].as_object().unwrap() {
-        headers.insert(
-            HeaderName::from_bytes(name.as_bytes()).unwrap(),
-            HeaderValue::from_str(value.as_str().unwrap()).unwrap(),
-        );
-    }
-    let body = match exchange["response"]["body_text"].as_str() {
-        Some(text) => text.to_owned(),
-        None => exchange["response"]["body"].to_string(),
-    };
-    Some(WireResponse { status: http::StatusCode::from_u16(status).unwrap(), headers, body: body.into() })
+        unknown => panic!("{name}: {unknown}"),
+    });
 }
 
 fn compare_outcome(name: &str, expected: &Value, (recipient, outcome): &(String, Option<Outcome>)) {
     assert_eq!(recipient, expected["recipient"].as_str().unwrap(), "{name}");
-    let expected_id = expected["message_id"].as_str();
-    let (status, failure) = match outcome.as_ref().unwrap() {
-        Outcome::Accepted(acceptance) => {
-            assert_eq!(acceptance.evidence, Evidence::Explicit, "{name}");
-            assert_eq!(acceptance.message_id.as_deref(), expected_id, "{name}");
-            assert_eq!(expected["status"], "accepted", "{name}");
-            return;
-        }
-        Outcome::Failed(failure) => ("failed", failure),
-        Outcome::Unknown(failure) => ("unknown", failure),
-    };
-    let error = &expected["error"];
-    assert_eq!(status, expected["status"], "{name} {recipient}");
-    assert_eq!(failure.kind.as_str(), error["class"], "{name} {recipient}");
-    assert_eq!(failure.message_id.as_deref(), expected_id, "{name} {recipient}");
-    if let Some(code) = error["provider_code"].as_str() {
-        assert_eq!(failure.provider_code.as_deref(), Some(code), "{name}");
-    }
-    if let Some(text) = error["provider_message"].as_str() {
-        assert_eq!(failure.provider_message.as_deref(), Some(text), "{name}");
-    }
-    let retry = error["retry"].as_str().unwrap();
-    let retryable = matches!(retry, "yes" | "same-body" | "recipients-only");
-    assert_eq!(failure.retryable, retryable, "{name} {retry}");
+    fixture::check_outcome(name, expected, outcome.as_ref().unwrap(), Evidence::Explicit);
 }
 
 #[test]
 fn writes_every_request_fixture() {
-    let all = fixtures("request");
-    assert_eq!(all.len(), 14);
-    for (name, fixture) in &all {
+    let all = fixtures(FOLDER, "request", 14);
+    for fixture in &all {
+        let name = fixture::id(fixture);
         let mut calls = 0;
         send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
             calls += 1;
@@ -143,10 +55,10 @@ fn writes_every_request_fixture() {
 
 #[test]
 fn settles_every_exchange_fixture() {
-    let all = fixtures("exchange");
-    assert_eq!(all.len(), 49);
+    let all = fixtures(FOLDER, "exchange", 49);
     let (mut left_to_status, mut without_answer, mut without_call) = (Vec::new(), 0, 0);
-    for (name, fixture) in &all {
+    for fixture in &all {
+        let name = fixture::id(fixture);
         let answer = response(fixture);
         let mut calls = 0;
         let results = send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
@@ -154,13 +66,13 @@ fn settles_every_exchange_fixture() {
             compare_request(name, &fixture["request"], &request);
             answer.clone()
         });
-        let expected = fixture["expect"]["recipients"].as_array().unwrap();
+        let expected = fixture::recipients(fixture);
         assert_eq!(results.len(), expected.len(), "{name}");
         let is_open = results.iter().any(|(_, outcome)| outcome.is_none());
         match (calls, &answer) {
             (0, _) => without_call += 1,
             (1, None) => without_answer += 1,
-            (1, Some(_)) if is_open => left_to_status.push(name.as_str()),
+            (1, Some(_)) if is_open => left_to_status.push(name),
             (1, Some(_)) => {}
             _ => panic!("{name}: {calls} calls"),
         }
@@ -183,9 +95,9 @@ fn settles_every_exchange_fixture() {
 
 #[test]
 fn cuts_every_multi_fixture_into_its_calls() {
-    let all = fixtures("multi");
-    assert_eq!(all.len(), 1);
-    for (name, fixture) in &all {
+    let all = fixtures(FOLDER, "multi", 1);
+    for fixture in &all {
+        let name = fixture::id(fixture);
         let mut exchanges = fixture["exchanges"].as_array().unwrap().iter();
         let results = send(&channel(&fixture["config"]), &route(&fixture["intent"]), |request| {
             let exchange = exchanges.next().unwrap();
@@ -193,7 +105,7 @@ fn cuts_every_multi_fixture_into_its_calls() {
             response(exchange)
         });
         assert!(exchanges.next().is_none());
-        let expected = fixture["expect"]["recipients"].as_array().unwrap();
+        let expected = fixture::recipients(fixture);
         assert_eq!(expected.len(), results.len());
         for (expected, found) in expected.iter().zip(&results) {
             compare_outcome(name, expected, found);
@@ -203,10 +115,10 @@ fn cuts_every_multi_fixture_into_its_calls() {
 
 #[test]
 fn refuses_every_reject_fixture() {
-    let all = fixtures("reject");
-    assert_eq!(all.len(), 16);
+    let all = fixtures(FOLDER, "reject", 16);
     let mut empty = 0;
-    for (name, fixture) in &all {
+    for fixture in &all {
+        let name = fixture::id(fixture);
         let route = route(&fixture["intent"]);
         if route.to.is_empty() {
             // The engine's part.
@@ -219,7 +131,7 @@ fn refuses_every_reject_fixture() {
         assert!(!faults.is_empty(), "{name}");
         let is_setting = ["audio", "command", "file", "image", "video"]
             .iter()
-            .any(|kind| *name == format!("reject-{kind}"));
+            .any(|kind| name == format!("reject-{kind}"));
         for fault in &faults {
             assert!(fault.pointer.starts_with('/'), "{name} {fault:?}");
         }
@@ -233,9 +145,9 @@ fn refuses_every_reject_fixture() {
 
 #[test]
 fn signs_every_vector() {
-    let all = fixtures("vector");
-    assert_eq!(all.len(), 6);
-    for (name, fixture) in &all {
+    let all = fixtures(FOLDER, "vector", 6);
+    for fixture in &all {
+        let name = fixture::id(fixture);
         let text = |part: &Value| part.as_str().map(str::to_owned);
         let input = |key: &str| text(&fixture["input"][key]).unwrap();
         let expect = |key: &str| text(&fixture["expect"][key]).unwrap();
@@ -287,8 +199,5 @@ fn signs_every_vector() {
 
 #[test]
 fn every_fixture_has_a_kind_that_is_tested() {
-    let kinds = ["request", "exchange", "multi", "reject", "vector"];
-    let known: usize = kinds.iter().map(|kind| fixtures(kind).len()).sum();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/volcengine-rtc");
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), known);
+    assert_eq!(file_count(FOLDER), 14 + 49 + 1 + 16 + 6);
 }
