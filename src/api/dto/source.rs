@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::{Fields, Key, Numbers};
+use crate::adapter::fields::members::Key;
+use crate::adapter::fields::{Fields, Numbers};
 use crate::api::dto::entries::{Allowance, Entries, EntriesSeed};
 use crate::domain::fault::{Fault, FaultCode};
 

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::Key;
+use crate::adapter::fields::members::Key;
 use crate::adapter::wire::push_json_string;
 
 /// Writes one JSON object, compact, member by member.

@@ -11,10 +11,10 @@
 //! Source: In-house relay to Easemob, interface 2.8 "batch send (relay)", version 01 of 2016-05-26, read
 //! 2026-11-21.
 
+mod answer;
 mod auth;
 mod codes;
 mod content;
-mod decode;
 mod options;
 pub mod sandbox;
 mod settings;

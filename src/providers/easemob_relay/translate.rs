@@ -14,8 +14,8 @@ use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::json::{JsonText, TextOrJson};
 use crate::domain::report::Warning;
 use crate::domain::route::{Route, TargetType};
+use crate::providers::easemob_relay::answer;
 use crate::providers::easemob_relay::content::{self, Content};
-use crate::providers::easemob_relay::decode;
 use crate::providers::easemob_relay::options::{self, Options};
 use crate::providers::easemob_relay::settings::Settings;
 use crate::providers::easemob_relay::wire::{MessagePart, Template};
@@ -193,6 +193,6 @@ impl Prepared for Sending {
     }
 
     fn decode(&self, call: &Call<'_>, response: &WireResponse) -> Result<Answer, DecodeError> {
-        decode::decode(call, response)
+        answer::decode(call, response)
     }
 }

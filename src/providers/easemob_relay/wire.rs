@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::{Key, read_id};
+use crate::adapter::fields::members::Key;
+use crate::adapter::fields::read_id;
 use crate::adapter::wire::push_json_string;
 use crate::domain::recipients::Recipients;
 use crate::providers::easemob_relay::settings::MsgBodyEncoding;

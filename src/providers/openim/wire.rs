@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::Key;
+use crate::adapter::fields::members::Key;
 
 /// Path of the one endpoint that sends.
 pub(super) const SEND_PATH: &str = "/msg/batch_send_msg";

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::{Fields, Key, Numbers};
+use crate::adapter::fields::members::Key;
+use crate::adapter::fields::{Fields, Numbers};
 use crate::adapter::wire::{WireRequest, WireResponse, push_json_string};
 use crate::adapter::{Answer, Call, Chunking, DecodeError, MessageCost, Prepared};
 use crate::domain::failure::{Failure, FailureKind};

@@ -6,7 +6,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::Key;
+use crate::adapter::fields::members::Key;
 
 /// `Content` of a text message.
 ///

@@ -3,13 +3,18 @@
 //! One reader for requests, provider options and settings: nothing stops at the first mistake, unknown fields
 //! are faults, and every fault has a JSON pointer.
 
+pub mod members;
+
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::adapter::fields::members::Members;
 use crate::domain::fault::{Fault, FaultCode, pointer_token};
 use crate::domain::json::{JsonText, JsonTextError, MAX_PASSTHROUGH_DEPTH, TextOrJson};
 
@@ -35,56 +40,6 @@ pub enum Numbers {
     Strict,
     /// Also their text: settings that come from the environment.
     OrText,
-}
-
-/// The members of an object as they stand, in order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(key) = map.next_key::<Key<'de>>()? {
-                    members.push((key.0, map.next_value()?));
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor).map(Members)
-    }
-}
-
-/// A member name that borrows unless it has escapes.
-pub struct Key<'a>(pub Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Cow<'de, str>;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor).map(Key)
-    }
 }
 
 impl<'a> Fields<'a> {
@@ -441,78 +396,4 @@ pub fn read_id(token: &str) -> Option<Arc<str>> {
     }
     let digits = token.strip_prefix('-').unwrap_or(token);
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| token.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn faults(json: &str, numbers: Numbers, read: impl FnOnce(&mut Fields<'_>)) -> Vec<(String, FaultCode)> {
-        let mut fields = Fields::parse(json, "/o", numbers).unwrap();
-        read(&mut fields);
-        fields.finish().into_iter().map(|fault| (fault.pointer, fault.code)).collect()
-    }
-
-    #[test]
-    fn lists_every_fault_with_its_pointer() {
-        let json =
-            r#"{"a":1,"b":"x","c":null,"d":-1,"e":[1,true],"f":{"g":1},"a":2,"h/i":0,"j":1.5,"k":"y"}"#;
-        let found = faults(json, Numbers::Strict, |fields| {
-            assert_eq!(fields.text("a"), None);
-            assert_eq!(fields.bool("b"), None);
-            assert_eq!(fields.text("c"), None);
-            assert_eq!(fields.u64("d", 0..=5), None);
-            assert_eq!(fields.ids("e"), None);
-            assert_eq!(fields.object("f", |_| Some(())), None);
-            assert_eq!(fields.u64("j", 0..=5), None);
-            assert_eq!(fields.choice("k", &[("x", 1)]), None);
-            assert_eq!(fields.required_text("m"), None);
-        });
-        let expected = [
-            ("/o/a", FaultCode::Conflict),
-            ("/o/a", FaultCode::WrongType),
-            ("/o/b", FaultCode::WrongType),
-            ("/o/c", FaultCode::WrongType),
-            ("/o/d", FaultCode::OutOfRange),
-            ("/o/e/1", FaultCode::WrongType),
-            ("/o/f/g", FaultCode::UnknownField),
-            ("/o/j", FaultCode::OutOfRange),
-            ("/o/k", FaultCode::OutOfRange),
-            ("/o/m", FaultCode::Required),
-            ("/o/h~1i", FaultCode::UnknownField),
-        ];
-        assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
-    }
-
-    #[test]
-    fn refuses_objects_with_very_many_fields() {
-        let members: Vec<_> = (0..1001).map(|number| format!("\"{number}\":0")).collect();
-        let found = faults(&format!("{{{}}}", members.join(",")), Numbers::Strict, |_| {});
-        assert_eq!(found.len(), 1001);
-        assert_eq!(found[0], ("/o".to_owned(), FaultCode::TooLarge));
-    }
-
-    #[test]
-    fn settings_may_give_numbers_as_text_and_requests_may_not() {
-        let json = r#"{"n":"7","b":"true","t":12}"#;
-        let read = |fields: &mut Fields<'_>| (fields.u64("n", 0..=9), fields.bool("b"), fields.text("t"));
-        let mut settings = Fields::parse(json, "", Numbers::OrText).unwrap();
-        assert_eq!(read(&mut settings), (Some(7), Some(true), Some("12".into())));
-        let mut request = Fields::parse(json, "", Numbers::Strict).unwrap();
-        assert_eq!(read(&mut request), (None, None, None));
-    }
-
-    #[test]
-    fn ids_keep_every_digit() {
-        for (token, expected) in [
-            ("9223372036854775808", Some("9223372036854775808")),
-            ("-5", Some("-5")),
-            ("\"a\\u0062\"", Some("ab")),
-            ("1.0", None),
-            ("1e3", None),
-            ("true", None),
-        ] {
-            assert_eq!(read_id(token).as_deref(), expected, "{token}");
-        }
-    }
 }
