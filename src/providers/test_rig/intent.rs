@@ -11,9 +11,55 @@ use crate::domain::message::{Audio, Custom, File, Image, Location, Message, Thum
 use crate::domain::recipients::RecipientList;
 use crate::domain::route::{Push, Route, TargetType};
 
+/// Every member that some message has.
+const MESSAGE_MEMBERS: [&str; 30] = [
+    "type",
+    "text",
+    "url",
+    "filename",
+    "size_bytes",
+    "width",
+    "height",
+    "format",
+    "id",
+    "secret",
+    "duration_seconds",
+    "thumbnail_url",
+    "thumbnail_width",
+    "thumbnail_height",
+    "thumbnail_size_bytes",
+    "thumbnail_format",
+    "thumbnail_secret",
+    "latitude",
+    "longitude",
+    "address",
+    "action",
+    "params",
+    "event",
+    "exts",
+    "data",
+    "description",
+    "extension",
+    "sound",
+    "index",
+    "payload",
+];
+
+/// Fails on a member that nobody here reads: a fixture must not say something that no test looks at.
+fn expect_members(given: &Value, known: &[&str]) {
+    let unknown =
+        given.as_object().and_then(|members| members.keys().find(|name| !known.contains(&name.as_str())));
+    assert_eq!(unknown, None, "nobody reads this member of {given}");
+}
+
 /// The route of an intent with the options for `provider`; `None` if the API would refuse its message or
 /// recipients before any adapter sees them. That nobody is in `to` is for the adapter or the engine to say.
 pub(crate) fn route(provider: &str, intent: &Value) -> Option<Arc<Route>> {
+    expect_members(intent, &["from", "to", "target_type", "message", "ext", "push", "provider_options"]);
+    expect_members(&intent["message"], &MESSAGE_MEMBERS);
+    expect_members(&intent["push"], &["disabled", "title", "body", "ext", "ios", "android"]);
+    expect_members(&intent["push"]["ios"], &["sound", "badge"]);
+    expect_members(&intent["push"]["android"], &["sound"]);
     let mut to = RecipientList::default();
     for entry in intent["to"].as_array()? {
         to.push(&id(entry)?);
