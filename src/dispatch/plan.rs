@@ -27,6 +27,7 @@ pub struct Plan {
     pub(super) batch: Arc<Batch>,
     pub(super) routes: Vec<PlannedRoute>,
     warnings: Vec<Warning>,
+    /// Which route each warning is about: same length and order as `warnings`.
     warning_routes: Vec<usize>,
     shared: Arc<Shared>,
 }
@@ -112,12 +113,6 @@ impl Plan {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
-    }
-
-    /// Which route each warning is about: same length and order as [`Self::warnings`].
-    #[must_use]
-    pub fn warning_routes(&self) -> &[usize] {
-        &self.warning_routes
     }
 
     /// Replaces the warnings' pointers, once the caller's own layout is known.

@@ -103,11 +103,9 @@ struct RouteRun {
     ended: Arc<OnceLock<Failure>>,
 }
 
-/// Why a call does not start.
-enum Stop {
-    /// The batch's time is over, the gateway shuts down, or the route's other calls were refused for good.
-    Because(Failure),
-}
+/// Why a call does not start: the batch's time is over, the gateway shuts down, or the route's other calls were
+/// refused for good.
+struct Stop(Failure);
 
 impl RouteRun {
     fn new(work: &Work, route_index: usize) -> Self {
@@ -127,7 +125,7 @@ impl RouteRun {
         for chunk in planned.chunks() {
             while calls.try_join_next().is_some() {}
             match self.take_turn(planned, chunk.len()).await {
-                Err(Stop::Because(failure)) => self.settle_unsent(chunk, failure),
+                Err(Stop(failure)) => self.settle_unsent(chunk, failure),
                 Ok(permit) if is_single => Box::pin(self.call(chunk, permit)).await,
                 Ok(permit) => {
                     let run = self.clone();
@@ -171,7 +169,7 @@ impl RouteRun {
     }
 
     fn check_ended(&self) -> Result<(), Stop> {
-        self.ended.get().map_or(Ok(()), |failure| Err(Stop::Because(failure.clone())))
+        self.ended.get().map_or(Ok(()), |failure| Err(Stop(failure.clone())))
     }
 
     /// Waits for `work` until the batch's time is over or the gateway drains.
@@ -190,7 +188,7 @@ impl RouteRun {
 
     fn shutdown(&self) -> Stop {
         let failure = Failure::gateway(FailureKind::Shutdown).with_retryable(true);
-        Stop::Because(failure.with_hint("the gateway shut down before this call started"))
+        Stop(failure.with_hint("the gateway shut down before this call started"))
     }
 
     /// Makes one call, repeats included.
@@ -312,7 +310,7 @@ impl RouteRun {
 impl Stop {
     /// What a call that was tried comes to when it cannot be tried again: its last failure, not the stop.
     fn settlement(self, last: Option<Failure>, tries: &Tries) -> Settlement {
-        let Self::Because(stop) = self;
+        let Self(stop) = self;
         let decision = match &tries.maybe_delivered {
             Some(earlier) => Outcome::unknown(earlier.clone()),
             None => Outcome::failed(last.unwrap_or(stop)),
@@ -328,7 +326,7 @@ impl Stop {
 
 fn expired() -> Stop {
     let failure = Failure::gateway(FailureKind::Expired).with_retryable(true);
-    Stop::Because(failure.with_hint("the batch's time was over before this call could start"))
+    Stop(failure.with_hint("the batch's time was over before this call could start"))
 }
 
 /// The failure that stands if a call is not tried again.

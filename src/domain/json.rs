@@ -56,12 +56,6 @@ impl JsonText {
     pub fn is_object(&self) -> bool {
         self.0.starts_with('{')
     }
-
-    /// Whether the value is an array.
-    #[must_use]
-    pub fn is_array(&self) -> bool {
-        self.0.starts_with('[')
-    }
 }
 
 impl fmt::Display for JsonText {

@@ -359,12 +359,6 @@ impl<'a> Fields<'a> {
         self.faults
     }
 
-    /// Whether no fault was found so far; unknown fields only count at [`Self::finish`].
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        self.faults.is_empty()
-    }
-
     fn require(&mut self, name: &str) {
         if !self.has(name) {
             self.fault_at(name, FaultCode::Required, format!("`{name}` is required"));
