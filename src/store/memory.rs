@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
+use crate::store::durable::Durable;
 use crate::store::settings::Settings;
 use crate::store::{Store, StoreFuture};
 
@@ -58,6 +59,10 @@ impl Store for MemoryStore {
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
         let found = self.kept().reports.get(&id).cloned();
         Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        None
     }
 }
 

@@ -1,0 +1,146 @@
+//! What survives the process: batches written before their first call, and the keys of callers.
+//!
+//! A durable batch is written once as a whole, with everything that a report shows. From there each chunk goes its
+//! own way: *planned* is what no row speaks of, *in flight* is a row that stands before the first byte of its call
+//! is written, *done* is that row with its outcomes. Whatever was in flight when a process died may have been
+//! delivered; whatever was planned was not.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::domain::id::{BatchId, ChannelName};
+use crate::domain::outcome::Counts;
+use crate::domain::recipients::Positions;
+use crate::domain::report::{Report, Settled};
+use crate::store::StoreFuture;
+
+/// Keeps durable batches. Every change that returned is on disk.
+pub trait Durable: Send + Sync {
+    /// Writes a batch; with a key only if no batch has that key yet.
+    fn accept(&self, batch: NewBatch) -> StoreFuture<'_, Accepted>;
+
+    /// The batch that was accepted under this key, if the key is still kept.
+    fn find_key(&self, caller: Arc<str>, key: Arc<str>) -> StoreFuture<'_, Option<KnownKey>>;
+
+    /// Writes that a call of these recipients may be written from now on; `false` = this process may no longer
+    /// work on the batch, so that nothing may be sent.
+    fn begin(&self, batch: BatchId, chunk: Chunk) -> StoreFuture<'_, bool>;
+
+    /// Writes that nothing of a call was sent, so that it is planned again.
+    fn release(&self, batch: BatchId, chunk: Chunk) -> StoreFuture<'_, ()>;
+
+    /// Writes the outcomes of a chunk: one that was begun, or one that was never called.
+    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()>;
+
+    /// Writes the end of a batch: its report as it will stay. Keys are kept for [`KEY_LIFE`] from here.
+    fn finish(&self, report: Arc<Report>) -> StoreFuture<'_, ()>;
+
+    /// Takes over unfinished batches that no living process works on, oldest first, at most `most`, and none of
+    /// `except`, which this process works on or cannot work on.
+    fn claim(&self, most: usize, except: Vec<BatchId>) -> StoreFuture<'_, Vec<Unfinished>>;
+
+    /// Whether this process may still send for the batches that it has; asked right before each call is written,
+    /// and answered without waiting.
+    fn holds(&self) -> bool;
+
+    /// Recent batches, newest first.
+    fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>>;
+
+    /// Whether it can be read and written now.
+    fn check(&self) -> StoreFuture<'_, ()>;
+}
+
+/// How long an idempotency key is kept after its batch has ended.
+pub const KEY_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+/// The recipients of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Which route.
+    pub route_index: usize,
+    /// Which of its recipients: at least one.
+    pub positions: Positions,
+}
+
+/// A batch to be written as it stands: before its first call, or while it runs.
+#[derive(Clone, Debug)]
+pub struct NewBatch {
+    /// The batch with everything decided so far.
+    pub report: Arc<Report>,
+    /// Calls that are out.
+    pub in_flight: Vec<Chunk>,
+    /// The caller's key for it.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// A caller's name for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Whose it is; empty while no keys of callers are configured.
+    pub caller: Arc<str>,
+    /// The key itself: 1 to 255 visible ASCII characters.
+    pub key: Arc<str>,
+    /// What was asked for: a hash of path and JSON value.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of [`Durable::accept`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// The batch is written.
+    Written,
+    /// Nothing was written: another batch has the key.
+    KeyTaken(KnownKey),
+}
+
+/// The batch of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// Its name.
+    pub batch: BatchId,
+    /// What was asked for.
+    pub fingerprint: [u8; 32],
+}
+
+/// A batch whose process died or left.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    /// The batch with everything decided so far.
+    pub report: Arc<Report>,
+    /// Calls that were out.
+    pub in_flight: Vec<Chunk>,
+}
+
+/// Which batches to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this caller's; `None` = everybody's.
+    pub caller: Option<Arc<str>>,
+    /// Only those that are, or are not, over; `None` = both.
+    pub is_over: Option<bool>,
+    /// Only those with a route through this channel.
+    pub channel: Option<ChannelName>,
+    /// Only those older than this one.
+    pub before: Option<BatchId>,
+    /// At most so many, at least 1.
+    pub most: usize,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Its name.
+    pub id: BatchId,
+    /// The caller's own reference.
+    pub client_ref: Option<Arc<str>>,
+    /// When it was accepted.
+    pub created_at: SystemTime,
+    /// When it ended; `None` = it has not.
+    pub completed_at: Option<SystemTime>,
+    /// Whether a cancel stopped somebody.
+    pub canceled: bool,
+    /// Its channels, in the order of its routes.
+    pub channels: Vec<ChannelName>,
+    /// How many recipients ended in each way; of one that runs as far as it is written.
+    pub counts: Counts,
+}
