@@ -6,10 +6,8 @@
 //! delivered; whatever was planned was not.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use crate::domain::id::{BatchId, ChannelName};
-use crate::domain::outcome::Counts;
+use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, Settled};
 use crate::store::StoreFuture;
@@ -42,9 +40,6 @@ pub trait Durable: Send + Sync {
     /// Whether this process may still send for the batches that it has; asked right before each call is written,
     /// and answered without waiting.
     fn holds(&self) -> bool;
-
-    /// Recent batches, newest first.
-    fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>>;
 
     /// Whether it can be read and written now.
     fn check(&self) -> StoreFuture<'_, ()>;
@@ -109,38 +104,4 @@ pub struct Unfinished {
     pub report: Arc<Report>,
     /// Calls that were out.
     pub in_flight: Vec<Chunk>,
-}
-
-/// Which batches to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only this caller's; `None` = everybody's.
-    pub caller: Option<Arc<str>>,
-    /// Only those that are, or are not, over; `None` = both.
-    pub is_over: Option<bool>,
-    /// Only those with a route through this channel.
-    pub channel: Option<ChannelName>,
-    /// Only those older than this one.
-    pub before: Option<BatchId>,
-    /// At most so many, at least 1.
-    pub most: usize,
-}
-
-/// One line of a list.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
-    /// Its name.
-    pub id: BatchId,
-    /// The caller's own reference.
-    pub client_ref: Option<Arc<str>>,
-    /// When it was accepted.
-    pub created_at: SystemTime,
-    /// When it ended; `None` = it has not.
-    pub completed_at: Option<SystemTime>,
-    /// Whether a cancel stopped somebody.
-    pub canceled: bool,
-    /// Its channels, in the order of its routes.
-    pub channels: Vec<ChannelName>,
-    /// How many recipients ended in each way; of one that runs as far as it is written.
-    pub counts: Counts,
 }

@@ -7,7 +7,7 @@ use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 use crate::store::durable::Durable;
 use crate::store::settings::Settings;
-use crate::store::{Store, StoreFuture};
+use crate::store::{Filter, Store, StoreFuture, Summary};
 
 /// Bytes that a report takes besides its recipients, roughly.
 const REPORT_BYTES: usize = 1024;
@@ -58,6 +58,16 @@ impl Store for MemoryStore {
 
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
         let found = self.kept().reports.get(&id).cloned();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
+        let kept = self.kept();
+        let reports = kept.order.iter().rev().filter_map(|(id, _)| kept.reports.get(id));
+        let found =
+            reports.filter(|report| filter.takes(report)).take(filter.most).map(|report| Summary::of(report));
+        let found = found.collect();
+        drop(kept);
         Box::pin(std::future::ready(Ok(found)))
     }
 

@@ -6,8 +6,10 @@ pub mod settings;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::domain::id::BatchId;
+use crate::domain::id::{BatchId, ChannelName};
+use crate::domain::outcome::Counts;
 use crate::domain::report::Report;
 use crate::store::durable::Durable;
 
@@ -21,6 +23,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The report of this batch, if it is still kept; of a durable one that has not ended as it stands.
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>>;
+
+    /// Recent batches that are kept, newest first.
+    fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>>;
 
     /// What survives the process; `None` = nothing does.
     fn durable(&self) -> Option<&dyn Durable>;
@@ -38,4 +43,67 @@ pub enum StoreError {
     /// What it holds is not what this program writes.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
+}
+
+/// Which batches to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this caller's; `None` = everybody's.
+    pub caller: Option<Arc<str>>,
+    /// Only those that are, or are not, over; `None` = both.
+    pub is_over: Option<bool>,
+    /// Only those with a route through this channel.
+    pub channel: Option<ChannelName>,
+    /// Only those older than this one.
+    pub before: Option<BatchId>,
+    /// At most so many, at least 1.
+    pub most: usize,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Its name.
+    pub id: BatchId,
+    /// The caller's own reference.
+    pub client_ref: Option<Arc<str>>,
+    /// When it was accepted.
+    pub created_at: SystemTime,
+    /// When it ended; `None` = it has not.
+    pub completed_at: Option<SystemTime>,
+    /// Whether a cancel stopped somebody.
+    pub canceled: bool,
+    /// Its channels, in the order of its routes.
+    pub channels: Vec<ChannelName>,
+    /// How many recipients ended in each way; of one that runs as far as it is written.
+    pub counts: Counts,
+}
+
+impl Filter {
+    /// Whether it takes this batch.
+    #[must_use]
+    pub fn takes(&self, report: &Report) -> bool {
+        self.is_over.is_none_or(|is_over| is_over == report.is_over())
+            && self.before.is_none_or(|before| report.batch.id < before)
+            && self
+                .channel
+                .as_ref()
+                .is_none_or(|channel| report.routes.iter().any(|route| route.channel == *channel))
+    }
+}
+
+impl Summary {
+    /// The line of this batch.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        Self {
+            id: report.batch.id,
+            client_ref: report.batch.client_ref.clone(),
+            created_at: report.batch.created_at,
+            completed_at: report.completed_at,
+            canceled: report.canceled,
+            channels: report.routes.iter().map(|route| route.channel.clone()).collect(),
+            counts: report.counts(),
+        }
+    }
 }
