@@ -8,8 +8,10 @@ pub mod channel;
 pub mod circuit;
 pub mod clock;
 mod gate;
+mod journal;
 pub mod pace;
 pub mod plan;
+pub mod recovery;
 pub mod retry;
 pub mod retry_budget;
 mod run;
@@ -28,12 +30,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::gate::Place;
+use crate::dispatch::journal::Written;
 use crate::dispatch::plan::{Plan, PlannedRoute, RouteFault};
 use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
+use crate::store::durable::{Durable, IdempotencyKey, KnownKey};
 use crate::store::{Store, StoreError};
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
@@ -47,6 +52,34 @@ pub struct Dispatcher {
 pub struct Overloaded {
     /// Which channel.
     pub channel: ChannelName,
+}
+
+/// A durable batch that was asked for.
+pub enum Started {
+    /// It runs.
+    New(Running),
+    /// Its key names an earlier one.
+    Known(KnownKey),
+}
+
+/// Why a durable batch was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// One of its channels has no room.
+    #[error(transparent)]
+    Overloaded(Overloaded),
+    /// Nothing survives this process.
+    #[error("batches are kept in memory only")]
+    NotDurable,
+    /// It could not be written.
+    #[error("the batch could not be written")]
+    Store(#[source] StoreError),
+}
+
+/// Takes every route's place in its channel's backlog.
+fn places(plan: &Plan) -> Result<Vec<Place>, Overloaded> {
+    let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
+    plan.routes.iter().map(|planned| planned.enter().ok_or_else(|| full(planned))).collect()
 }
 
 /// What all channels and batches share.
@@ -147,13 +180,52 @@ impl Dispatcher {
     /// # Errors
     /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
     pub fn start(&self, plan: Plan) -> Result<Running, Overloaded> {
-        let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
-        let enter = |planned| PlannedRoute::enter(planned).ok_or_else(|| full(planned));
-        let places = plan.routes.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
+        let places = places(&plan)?;
         let running = Running::new(plan);
+        self.hand_over(&running, places);
+        Ok(running)
+    }
+
+    fn hand_over(&self, running: &Running, places: Vec<Place>) {
         self.shared.running().insert(running.id(), running.clone());
         self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places));
-        Ok(running)
+    }
+
+    /// Writes a planned batch and hands it over: it runs to its end whatever becomes of this process.
+    ///
+    /// # Errors
+    /// [`StartError`]; except for [`StoreError::Unsettled`] nothing was sent then, and nothing will be.
+    pub async fn start_durable(
+        &self,
+        plan: Plan,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Started, StartError> {
+        let store = self.shared.store.durable().ok_or(StartError::NotDurable)?;
+        let places = places(&plan).map_err(StartError::Overloaded)?;
+        let running = Running::new(plan);
+        match journal::accept(store, &running, key).await {
+            Ok(Written::Yes) => {
+                self.hand_over(&running, places);
+                Ok(Started::New(running))
+            }
+            Ok(Written::KeyTaken(known)) => Ok(Started::Known(known)),
+            Err(error) => Err(StartError::Store(error)),
+        }
+    }
+
+    /// Writes a batch that runs, so that it survives this process from then on; returns when that is done.
+    ///
+    /// Does nothing where nothing survives.
+    pub async fn make_durable(&self, running: &Running) {
+        if let Some(store) = self.shared.store.durable() {
+            journal::promote(store, running).await;
+        }
+    }
+
+    /// What survives this process; `None` = nothing does.
+    #[must_use]
+    pub fn durable(&self) -> Option<&dyn Durable> {
+        self.shared.store.durable()
     }
 
     /// The batch of this id if it still runs.

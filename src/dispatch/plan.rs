@@ -16,8 +16,9 @@ use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::id::ChannelName;
 use crate::domain::outcome::{Outcome, OutcomesBuilder};
 use crate::domain::recipients::{Positions, RecipientList, Recipients, narrow};
-use crate::domain::report::{Eta, Settled, Warning};
+use crate::domain::report::{Eta, Report, Settled, Warning};
 use crate::domain::route::Route;
+use crate::store::durable::Chunk;
 
 /// Most bad recipients that a refusal lists.
 const MOST_LISTED_RECIPIENTS: usize = 100;
@@ -42,6 +43,8 @@ pub(super) struct PlannedRoute {
     pub(super) chatroom_id: Option<Arc<str>>,
     /// Who will be sent to: sound and distinct.
     pub(super) positions: Positions,
+    /// Calls of a process that died, which go again: the caller accepts duplicates.
+    pub(super) again: Vec<Positions>,
     /// Who will not, and why.
     pub(super) unsent: Option<Settled>,
     /// Whether the provider alone knows the recipients.
@@ -101,6 +104,49 @@ impl Plan {
             }
         }
         Ok(Self { batch: Arc::new(batch), routes, warnings, warning_routes, shared: Arc::clone(shared) })
+    }
+
+    /// The plan of a batch that the store kept, as far as it can be sent with the present configuration.
+    ///
+    /// # Errors
+    /// Why it cannot, for operators.
+    pub(super) fn resumed(shared: &Arc<Shared>, report: &Report) -> Result<Self, String> {
+        let mut plan = Self::new(shared, (*report.batch).clone()).map_err(|faults| {
+            let faults = faults.iter().map(|RouteFault { route_index, fault }| {
+                format!("route {route_index}: {}: {}", fault.pointer, fault.detail)
+            });
+            faults.collect::<Vec<_>>().join("; ")
+        })?;
+        if plan.routes.len() != report.routes.len() {
+            return Err("its routes are not those of its report".to_owned());
+        }
+        // The report names its recipients; nobody is judged anew.
+        for (planned, kept) in plan.routes.iter_mut().zip(&report.routes) {
+            planned.recipients = Arc::clone(&kept.recipients);
+            planned.unsent.clone_from(&kept.unsent);
+        }
+        Ok(plan)
+    }
+
+    /// Leaves only what nobody has decided to be sent, and `again` to be sent as what it is: a repeat.
+    pub(super) fn leave_open(&mut self, report: &Report, again: Vec<Chunk>) {
+        for (planned, kept) in self.routes.iter_mut().zip(&report.routes) {
+            let open = kept.lines().filter(|line| line.decided.is_none()).map(|line| line.position);
+            let open: Arc<[u32]> = open.collect();
+            let count = open.len();
+            planned.positions = Positions::Picked(open, 0..count);
+        }
+        for Chunk { route_index, positions } in again {
+            if let Some(planned) = self.routes.get_mut(route_index) {
+                planned.positions.remove(&positions);
+                planned.again.push(positions);
+            }
+        }
+    }
+
+    /// Whether the provider alone knows the recipients of this route.
+    pub(super) fn is_everyone(&self, route_index: usize) -> bool {
+        self.routes.get(route_index).is_some_and(|planned| planned.is_everyone)
     }
 
     /// The batch.
@@ -220,6 +266,7 @@ impl PlannedRoute {
             recipients,
             chatroom_id,
             positions,
+            again: Vec::new(),
             unsent,
             is_everyone,
         })

@@ -176,6 +176,19 @@ impl Positions {
         }
     }
 
+    /// Leaves `other` out.
+    pub fn remove(&mut self, other: &Self) {
+        let gone: std::collections::BTreeSet<u32> = other.iter().collect();
+        let left: Arc<[u32]> = self.iter().filter(|position| !gone.contains(position)).collect();
+        let count = left.len();
+        *self = Self::Picked(left, 0..count);
+    }
+
+    /// All positions, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.len()).filter_map(|offset| self.get(offset))
+    }
+
     /// Cuts these into runs of at most `size` positions, in order.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = Self> + use<> {
         let mut rest = self.clone();

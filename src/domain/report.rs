@@ -164,6 +164,26 @@ impl RouteReport {
             .map(move |position| ResultLine { position, decided: cursors.decide(position) })
     }
 
+    /// Records what became of some recipients, in their place.
+    pub fn settle(&mut self, settled: Settled) {
+        let first = settled.positions.get(0);
+        let index = self.settled.partition_point(|known| known.positions.get(0) < first);
+        self.settled.insert(index, settled);
+    }
+
+    /// The positions that nobody decided, in runs of neighbours.
+    #[must_use]
+    pub fn open_runs(&self) -> Vec<Positions> {
+        let mut runs: Vec<std::ops::Range<u32>> = Vec::new();
+        for line in self.lines().filter(|line| line.decided.is_none()) {
+            match runs.last_mut() {
+                Some(run) if run.end == line.position => run.end += 1,
+                _ => runs.push(line.position..line.position + 1),
+            }
+        }
+        runs.into_iter().map(Positions::Range).collect()
+    }
+
     /// How many recipients ended in each way.
     #[must_use]
     pub fn counts(&self) -> Counts {
