@@ -2,5 +2,7 @@
 
 mod bad_days;
 mod delivery;
+mod durable;
+mod model_store;
 mod rig;
 mod tokens;

@@ -30,6 +30,7 @@ use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::{Report, Warning};
 use crate::domain::route::{Route, TargetType};
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::transport::{HttpService, TransportError};
 
@@ -44,8 +45,9 @@ pub(super) struct Rig {
     pub(super) sent: Arc<Mutex<Vec<String>>>,
 }
 
-/// How the channel `fake` is set up.
+/// How the channel is set up; its usual name is `fake`.
 pub(super) struct Setup {
+    pub(super) name: &'static str,
     pub(super) recipients_per_call: usize,
     pub(super) max_in_flight: u32,
     pub(super) calls_per_second: Option<f64>,
@@ -56,6 +58,7 @@ pub(super) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            name: "fake",
             recipients_per_call: 2,
             max_in_flight: 4,
             calls_per_second: None,
@@ -81,6 +84,11 @@ pub(super) fn at_once(
 
 impl Rig {
     pub(super) fn new(setup: Setup, script: Script) -> Self {
+        let bounds = crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 };
+        Self::with_store(setup, script, Arc::new(MemoryStore::new(bounds)))
+    }
+
+    pub(super) fn with_store(setup: Setup, script: Script, store: Arc<dyn Store>) -> Self {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let http = http(Arc::clone(&sent), script);
         let settings = CommonSettings {
@@ -96,13 +104,10 @@ impl Rig {
         };
         let adapter = Box::new(FakeAdapter { profile: profile(settings.recipients_per_call) });
         let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
-        let name = ChannelName::parse("fake").unwrap();
+        let name = ChannelName::parse(setup.name).unwrap();
         let parts = ChannelParts { name, channel, http, is_sandbox: false };
-        let store =
-            MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        let dispatcher =
-            Dispatcher::new(vec![parts], setup.settings, Arc::new(store), clock, Randomness::seeded(1));
+        let dispatcher = Dispatcher::new(vec![parts], setup.settings, store, clock, Randomness::seeded(1));
         Self { dispatcher, sent }
     }
 
