@@ -59,7 +59,7 @@ fn gateway() -> Router {
     }));
     let name = ChannelName::parse("tim").unwrap();
     let parts = ChannelParts { name, channel: channel(), http, is_sandbox: false };
-    let store = Arc::new(MemoryStore::new(store));
+    let store = Arc::new(MemoryStore::new(store.memory));
     let dispatcher = Dispatcher::new(vec![parts], delivery, store, Clock::system(), Randomness::seeded(1));
     imcast::api::router(Arc::new(Api { dispatcher, settings: api_settings }))
 }

@@ -22,14 +22,15 @@ use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::ChannelParts;
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::domain::id::ChannelName;
-use crate::store::memory::MemoryStore;
-use crate::{sandbox, transport};
+use crate::store::opened::{OpenError, Opened};
+use crate::{providers, sandbox, store, transport};
 
 /// The running gateway; dropping it cuts every connection.
 pub struct App {
     dispatcher: Arc<Dispatcher>,
     server: Server,
     sandbox: Option<sandbox::Running>,
+    store: Opened,
     shutdown: ShutdownSettings,
 }
 
@@ -50,6 +51,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// Batches cannot be kept where they are to be kept.
+    #[error("cannot open the store (store.url)")]
+    Store(#[source] OpenError),
     /// The stand-ins got no port.
     #[error("the sandbox cannot listen")]
     Sandbox(#[source] io::Error),
@@ -78,6 +82,7 @@ impl App {
     /// [`StartError`]: the operator mends the configuration or the machine.
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
         check_address(&settings.server, settings.sandbox)?;
+        let store = open_store(settings.store, &clock).await?;
         let address = settings.server.listen;
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
@@ -94,14 +99,14 @@ impl App {
         };
         let parts = parts(channels, settings.transport, sandbox.is_some())?;
         let channel_count = parts.len();
-        let store = Arc::new(MemoryStore::new(settings.store));
-        let dispatcher = Dispatcher::new(parts, settings.delivery, store, clock, randomness);
+        let dispatcher = Dispatcher::new(parts, settings.delivery, store.store(), clock, randomness);
         let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api };
         let server = Server::start(listener, api::router(Arc::new(api)), settings.server)
             .map_err(|source| StartError::Listen { address, source })?;
+        dispatcher.recover();
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self { dispatcher, server, sandbox, shutdown: settings.shutdown })
+        Ok(Self { dispatcher, server, sandbox, store, shutdown: settings.shutdown })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.
@@ -135,6 +140,8 @@ impl App {
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
+        // Last: whatever ended above is written.
+        self.store.close().await;
         if is_settled && is_answered {
             info!("Left in order.");
         } else {
@@ -153,6 +160,12 @@ fn check_address(server: &ServerSettings, sandbox: Sandbox) -> Result<(), StartE
     }
     warn!(server.address = %server.listen, "Whoever reaches this address can send: server.insecure is set.");
     Ok(())
+}
+
+async fn open_store(settings: store::settings::StoreSettings, clock: &Clock) -> Result<Opened, StartError> {
+    let clock = clock.clone();
+    let provider = |name: &str| providers::find(name).map(|provider| provider.name);
+    Opened::open(settings, provider, move || clock.now()).await.map_err(StartError::Store)
 }
 
 async fn start_sandbox(clock: &Clock) -> Result<sandbox::Running, StartError> {

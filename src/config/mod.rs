@@ -40,7 +40,7 @@ pub struct Settings {
     /// Section `[shutdown]`.
     pub shutdown: ShutdownSettings,
     /// Section `[store]`.
-    pub store: store::settings::Settings,
+    pub store: store::settings::StoreSettings,
     /// Section `[delivery]`.
     pub delivery: dispatch::settings::Settings,
     /// Sections `[limits]` and `[batches]`.
@@ -142,7 +142,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let mut fields = Fields::parse(json, "", Numbers::OrText).map_err(|fault| vec![fault])?;
     let server = fields.object("server", ServerSettings::read);
     let shutdown = fields.object("shutdown", ShutdownSettings::read);
-    let store = fields.object("store", store::settings::Settings::read);
+    let store = fields.object("store", store::settings::StoreSettings::read);
     let delivery = fields.object("delivery", dispatch::settings::Settings::read);
     let api = api::settings::Settings::read(&mut fields);
     let transport = fields.object("transport", transport::Settings::read);

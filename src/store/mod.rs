@@ -2,7 +2,15 @@
 
 pub mod durable;
 pub mod memory;
+pub mod opened;
 pub mod settings;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(feature = "sqlite")]
+mod stored;
+
+#[cfg(all(test, feature = "sqlite"))]
+mod suite;
 
 use std::pin::Pin;
 use std::sync::Arc;
