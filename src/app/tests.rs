@@ -169,7 +169,7 @@ async fn a_whole_gateway_starts_and_leaves() {
     let mut settings = crate::config::compiled_in().ok().unwrap();
     settings.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     settings.shutdown.drain_delay = Duration::ZERO;
-    settings.store.place = crate::store::settings::Place::Memory;
+    settings.store.place = store::settings::Place::Memory;
     let app = App::start(settings, Clock::system(), Randomness::seeded(1)).await.unwrap();
     let address = app.local_addr();
     let mut stream = TcpStream::connect(address).await.unwrap();

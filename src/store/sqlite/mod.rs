@@ -27,7 +27,7 @@ use tracing::error;
 
 use crate::domain::id::BatchId;
 use crate::domain::report::{Report, Settled};
-use crate::store::durable::{Accepted, Chunk, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished};
+use crate::store::durable::{Accepted, Chunk, Durable, KnownKey, NewBatch, Unfinished};
 use crate::store::memory::MemoryStore;
 pub use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::orphans::Orphans;

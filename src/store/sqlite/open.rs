@@ -78,7 +78,7 @@ impl SqliteStore {
         let database = |source| OpenError::Database { path: path.clone(), source };
         let mut connection = options.connect().await.map_err(database)?;
         let tables = |source| OpenError::Tables { path: path.clone(), source };
-        migrator().run_direct(None, &mut connection).await.map_err(tables)?;
+        migrator().run_direct(None, &mut connection, false).await.map_err(tables)?;
         let orphans = Orphans::new(read::unfinished(&mut connection).await.map_err(database)?);
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)

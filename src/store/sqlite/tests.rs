@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::store::durable::IdempotencyKey;
 use crate::store::settings::Settings;
 use crate::store::stored::samples::{accepted, ended, numbered, providers, same};
 use crate::store::suite;

@@ -119,7 +119,7 @@ fn names_are_those_of_the_api() {
     for kind in samples::KINDS {
         let mut written = Vec::new();
         let mut serializer = serde_json::Serializer::new(&mut written);
-        super::outcomes::StoredKind::serialize(&kind, &mut serializer).unwrap();
+        outcomes::StoredKind::serialize(&kind, &mut serializer).unwrap();
         assert_eq!(String::from_utf8(written).unwrap(), format!("\"{}\"", kind.as_str()));
     }
     assert!(samples::KINDS.contains(&FailureKind::Internal));
