@@ -12,11 +12,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --locked --release --bin imcast \
     && cp target/release/imcast /imcast
 
+RUN mkdir /data
+
 # glibc and root certificates, no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=builder /imcast /usr/local/bin/imcast
-# imcast.toml is read here if it is mounted.
-WORKDIR /etc/imcast
+# imcast.toml is read here if it is mounted, and batches are kept here: mount a volume to keep them.
+COPY --from=builder --chown=nonroot:nonroot /data /var/lib/imcast
+WORKDIR /var/lib/imcast
+VOLUME /var/lib/imcast
 USER nonroot:nonroot
 EXPOSE 8080
 STOPSIGNAL SIGTERM

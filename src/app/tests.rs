@@ -164,6 +164,41 @@ fn a_public_address_needs_a_word_of_the_operator() {
     }
 }
 
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn what_a_process_before_left_unfinished_is_gone_on_with() {
+    use crate::store::durable::NewBatch;
+    use crate::store::stored::samples;
+
+    let provider = providers::REGISTRY.first().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let place = store::settings::Place::Sqlite(directory.path().join("imcast.db"));
+    let mut settings = crate::config::compiled_in().ok().unwrap();
+    settings.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    settings.shutdown.drain_delay = Duration::ZERO;
+    settings.store.place = place;
+    // Its time was over long ago, so that it ends without a call.
+    let mut report = (*samples::numbered(1, &["a"])).clone();
+    for route in &mut report.routes {
+        route.provider = provider.name;
+        route.channel = ChannelName::parse(provider.sandbox.channel).unwrap();
+    }
+    let id = report.batch.id;
+    let before = open_store(settings.store.clone(), &Clock::system()).await.unwrap();
+    let batch = NewBatch { report: Arc::new(report), in_flight: Vec::new(), key: None };
+    before.store().durable().unwrap().accept(batch).await.unwrap();
+    before.close().await;
+
+    let app = App::start(settings, Clock::system(), Randomness::seeded(1)).await.unwrap();
+    let over = async {
+        while !app.dispatcher().report(id).await.unwrap().unwrap().is_over() {
+            app.dispatcher().durable().unwrap().check().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), over).await.unwrap();
+    app.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_whole_gateway_starts_and_leaves() {
     let mut settings = crate::config::compiled_in().ok().unwrap();

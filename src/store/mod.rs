@@ -7,9 +7,10 @@ pub mod settings;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "sqlite")]
-mod stored;
+pub(crate) mod stored;
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod suite;
 
 use std::pin::Pin;

@@ -14,3 +14,4 @@ mod harness;
 mod promises;
 mod sandbox;
 mod signatures;
+mod store;

@@ -23,8 +23,12 @@ use crate::store::stored::rows::{
 };
 
 /// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`: the commit's own flush failed.
-/// Source: SQLite, result and error codes, sections 4 and 5.
+/// Source: SQLite, result and error codes, section 5.
 const FAILED_FLUSHES: [&str; 2] = ["1034", "1290"];
+
+/// `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT`, `SQLITE_MISMATCH` and `SQLITE_RANGE`: the values are at fault.
+/// Source: SQLite, result and error codes, section 4.
+const FAULTS_OF_ONE: [u32; 4] = [18, 19, 20, 25];
 
 /// Why one change was not made.
 pub(super) enum Flaw {
@@ -46,19 +50,18 @@ impl From<Unreadable> for Flaw {
 
 /// Whether another change may well succeed where this one failed.
 pub(super) fn is_about_one_change(error: &Error) -> bool {
-    match error {
-        Error::Database(error) => !matches!(error.kind(), sqlx::error::ErrorKind::Other),
-        Error::ColumnDecode { .. } | Error::Encode(_) | Error::Decode(_) => true,
-        _ => false,
+    if let Error::Database(error) = error {
+        let code = error.code().and_then(|code| code.parse::<u32>().ok());
+        // The low byte is the class, whatever detail the upper ones add.
+        return code.is_some_and(|code| FAULTS_OF_ONE.contains(&(code % 256)));
     }
+    matches!(error, Error::ColumnDecode { .. } | Error::Encode(_) | Error::Decode(_))
 }
 
 /// Whether a commit that failed may be found after a crash all the same.
 pub(super) fn may_be_written(error: &Error) -> bool {
-    match error {
-        Error::Database(error) => error.code().is_some_and(|code| FAILED_FLUSHES.contains(&&*code)),
-        _ => true,
-    }
+    let Error::Database(error) = error else { return true };
+    error.code().is_some_and(|code| FAILED_FLUSHES.contains(&&*code))
 }
 
 /// Makes one change.

@@ -60,7 +60,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     providers: Providers,
     orphans: Arc<Orphans>,
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
     tasks: TaskTracker,
     closing: CancellationToken,
     _closes_when_dropped: DropGuard,
@@ -75,7 +75,7 @@ impl SqliteStore {
         self.tasks.wait().await;
     }
 
-    /// How many reports of batches that are not durable were not written, because the file was behind.
+    /// How many reports of batches that are not durable were not written, because the file was behind or away.
     #[must_use]
     pub fn dropped_count(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 use tokio::sync::mpsc;
@@ -63,7 +63,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// What stands in the way.
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
 }
 
@@ -78,12 +78,14 @@ impl SqliteStore {
         let database = |source| OpenError::Database { path: path.clone(), source };
         let mut connection = options.connect().await.map_err(database)?;
         let tables = |source| OpenError::Tables { path: path.clone(), source };
+        // `run` itself would make a future that the compiler does not let move between threads.
         migrator().run_direct(None, &mut connection, false).await.map_err(tables)?;
         let orphans = Orphans::new(read::unfinished(&mut connection).await.map_err(database)?);
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(READER_PATIENCE)
             .connect_lazy_with(options.clone().read_only(true).create_if_missing(false));
+        let dropped = Arc::new(AtomicU64::new(0));
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let (changes, waiting) = mpsc::channel(MOST_CHANGES);
@@ -94,6 +96,7 @@ impl SqliteStore {
             changes: waiting,
             records: waiting_records,
             orphans: Arc::clone(&orphans),
+            dropped: Arc::clone(&dropped),
             closing: closing.clone(),
             _lock: lock,
         };
@@ -108,7 +111,7 @@ impl SqliteStore {
             readers,
             providers: opening.providers,
             orphans,
-            dropped: AtomicU64::new(0),
+            dropped,
             tasks,
             closing: closing.clone(),
             _closes_when_dropped: closing.drop_guard(),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -66,6 +67,8 @@ pub(super) struct Writer {
     pub(super) changes: mpsc::Receiver<Job>,
     pub(super) records: mpsc::Receiver<Job>,
     pub(super) orphans: Arc<Orphans>,
+    /// Reports that nobody waited for and that were not written.
+    pub(super) dropped: Arc<AtomicU64>,
     pub(super) closing: CancellationToken,
     /// Held as long as this task may write.
     pub(super) _lock: File,
@@ -129,27 +132,29 @@ impl Writer {
     async fn write(&mut self, jobs: Vec<Job>) {
         let (changes, replies): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.change, job.reply)).unzip();
-        match self.transact(&changes).await {
+        let answers: Vec<Result<Done, StoreError>> = match self.transact(&changes).await {
+            Ok(done) => done.into_iter().map(Ok).collect(),
             Err(Broken::Change(_)) if changes.len() > 1 => {
                 // One of them spoils it for all: each alone, so that it only spoils its own.
-                for (change, reply) in changes.iter().zip(replies) {
+                let mut answers = Vec::with_capacity(changes.len());
+                for change in &changes {
                     let done = self.transact(std::slice::from_ref(change)).await;
                     let done = done.map(|done| done.into_iter().next().unwrap_or(Done::Changed(false)));
-                    // Whoever stopped waiting is told nothing.
-                    let _ = reply.send(done.map_err(|broken| broken.into_error()));
+                    answers.push(done.map_err(Broken::into_error));
                 }
-            }
-            Ok(done) => {
-                for (done, reply) in done.into_iter().zip(replies) {
-                    let _ = reply.send(Ok(done));
-                }
+                answers
             }
             Err(broken) => {
                 let broken = Arc::new(broken.into_error());
-                for reply in replies {
-                    let _ = reply.send(Err(again(&broken)));
-                }
+                changes.iter().map(|_| Err(again(&broken))).collect()
             }
+        };
+        for ((change, reply), answer) in changes.iter().zip(replies).zip(answers) {
+            if answer.is_err() && matches!(change, Change::Record(_)) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            // Whoever stopped waiting is told nothing; a batch that he left becomes an orphan.
+            let _ = reply.send(answer);
         }
     }
 
