@@ -14,4 +14,5 @@ mod harness;
 mod promises;
 mod sandbox;
 mod signatures;
+#[cfg(feature = "sqlite")]
 mod store;
