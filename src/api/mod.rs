@@ -8,6 +8,7 @@ pub mod answer;
 pub mod body;
 pub mod channels;
 pub mod dto;
+pub mod head;
 pub mod page_token;
 pub mod plan_batch;
 pub mod prefer;
