@@ -217,6 +217,16 @@ mod tests {
     use crate::domain::fault::FaultCode;
 
     #[test]
+    fn a_refusal_that_passes_says_when_to_come_back() {
+        let header = |problem: Problem| problem.into_response().headers().get(RETRY_AFTER).cloned();
+        for code in [ProblemCode::Overloaded, ProblemCode::Draining, ProblemCode::StoreUnavailable] {
+            assert_eq!(header(Problem::new(code, "")).unwrap(), "1");
+            assert_eq!(header(Problem::new(code, "").with_retry_after(7)).unwrap(), "7");
+        }
+        assert_eq!(header(Problem::new(ProblemCode::Internal, "")), None);
+    }
+
+    #[test]
     fn says_what_is_wrong_where() {
         let fault = Fault::new("/to/3", FaultCode::WrongType, "must be a \"string\"");
         let problem = Problem::faults([fault.clone(), fault]);
