@@ -171,6 +171,27 @@ async fn a_connection_that_rests_after_a_request_is_closed_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_over_its_limits_is_refused_by_both_protocols() {
+    let door = door();
+    let filler = |length: usize| "z".repeat(length);
+    for (length, status) in [(32 * 1024 - 100, "200"), (32 * 1024, "431")] {
+        let mut stream = door.connect();
+        let head =
+            format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-y: {}\r\n\r\n", filler(length));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    let mut carried = JoinSet::new();
+    let mut sender = door.connect_http2(&mut carried).await;
+    for (length, status) in [(15 * 1024, 200), (17 * 1024, 431), (10, 200)] {
+        let request = Request::get("http://x/").header("x-y", filler(length)).body(Empty::new()).unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), status, "{length}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_may_take_longer_than_any_rest() {
     let door = door();
     let mut stream = door.connect();
