@@ -191,19 +191,26 @@ async fn a_request_that_comes_too_late_sends_nothing() {
     let fake = provider(account, queue([held], Extra::Fail)).await;
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
     let good = account.send(CHANNEL);
-    let request = post("", good.to_string().as_bytes());
+    // One has sent half a head, another its head and half a body.
+    let request = post("expect: 100-continue\r\n", good.to_string().as_bytes());
     let (beginning, rest) = request.split_at(20);
-    let mut late = RawCaller::new(gateway.connect().await);
-    late.write(beginning).await;
+    let mut late_head = RawCaller::new(gateway.connect().await);
+    late_head.write(beginning).await;
+    let (most, end) = request.split_at(request.len() - 5);
+    let mut late_body = RawCaller::new(gateway.connect().await);
+    late_body.write(most).await;
+    assert_eq!(late_body.answer().await.unwrap().status, 100);
     let leaving = async {
         fake.arrived(1).await;
         let closed = async {
             while gateway.is_listening().await {}
-            late.write(rest).await;
-            let answer = late.answer().await.unwrap();
-            assert_eq!((answer.status, answer.code().as_str()), (503, "draining"), "{answer:?}");
-            assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
-            assert!(late.answer().await.is_none());
+            for (late, rest) in [(&mut late_head, rest), (&mut late_body, end)] {
+                late.write(rest).await;
+                let answer = late.answer().await.unwrap();
+                assert_eq!((answer.status, answer.code().as_str()), (503, "draining"), "{answer:?}");
+                assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
+                assert!(late.answer().await.is_none());
+            }
             release.cancel();
         };
         tokio::join!(gateway.leave(), closed)
