@@ -126,6 +126,9 @@ async fn a_signal_ends_the_process_in_order() {
     let (beginning, rest) = request.split_at(20);
     let mut late = process.connect().await.unwrap();
     late.write(beginning).await;
+    let mut idle = process.connect().await.unwrap();
+    idle.write(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(idle.answer().await.unwrap().status, 200);
 
     process.terminate();
     // First it says that it leaves, and goes on taking work for those who have not heard.
@@ -134,6 +137,7 @@ async fn a_signal_ends_the_process_in_order() {
     assert_eq!(process.ask(&send()).await.0, 200);
     assert_eq!(fake.ledger().len(), 2);
     // Then it takes no connection any more, and no work from those that are open.
+    assert!(idle.answer().await.is_none());
     while process.connect().await.is_ok() {}
     late.write(rest).await;
     let answer = late.answer().await.unwrap();
