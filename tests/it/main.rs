@@ -11,6 +11,8 @@ mod conformance;
 mod fake_provider;
 mod fixtures;
 mod harness;
+mod process;
 mod promises;
+mod raw;
 mod sandbox;
 mod signatures;
