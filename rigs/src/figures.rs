@@ -7,8 +7,6 @@ use std::fmt;
 pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
-    /// Shown only; nothing was promised.
-    Shown,
 }
 
 impl Bound {
@@ -16,7 +14,6 @@ impl Bound {
         match self {
             Self::AtMost(most) => value <= most,
             Self::AtLeast(least) => value >= least,
-            Self::Shown => true,
         }
     }
 }
@@ -26,7 +23,6 @@ impl fmt::Display for Bound {
         let text = match self {
             Self::AtMost(most) => format!("<= {most}"),
             Self::AtLeast(least) => format!(">= {least}"),
-            Self::Shown => "-".to_owned(),
         };
         formatter.pad(&text)
     }
@@ -52,7 +48,6 @@ impl Figure {
 
     fn verdict(&self) -> &'static str {
         match (self.bound, self.median()) {
-            (Bound::Shown, _) => "-",
             (bound, Some(median)) if bound.holds(median) => "pass",
             _ => "FAIL",
         }

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use crate::RigError;
 use crate::arguments::Options;
 use crate::launch::Cores;
+use crate::process::Process;
 use crate::provider::Provider;
 use crate::{exchange, requests};
 
@@ -91,25 +92,9 @@ impl Gateway {
         }
     }
 
-    /// What the system tells about its memory.
-    pub(crate) fn memory(&self) -> Memory {
-        Memory { status: PathBuf::from(format!("/proc/{}/status", self.child.id().unwrap_or_default())) }
-    }
-}
-
-/// A reader of one process's memory.
-#[derive(Clone)]
-pub(crate) struct Memory {
-    status: PathBuf,
-}
-
-impl Memory {
-    /// Resident memory in MiB; `None` if the process is gone.
-    pub(crate) fn resident_mib(&self) -> Option<f64> {
-        let text = std::fs::read_to_string(&self.status).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-        Some(kib / 1024.0)
+    /// Its process.
+    pub(crate) fn process(&self) -> Process {
+        Process::of(self.child.id().unwrap_or_default())
     }
 }
 

@@ -29,7 +29,9 @@ pub(crate) struct Load {
 }
 
 /// Most connections at once; further requests wait in the rig, and their latency grows.
-const MOST_CONNECTIONS: usize = 10_000;
+///
+/// A little below what the gateway takes by default.
+const MOST_CONNECTIONS: usize = 16_000;
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Sample {
     pub(crate) due: Duration,
     /// From the arrival time to the last byte of the answer.
     pub(crate) latency: Duration,
+    /// Of the latency, what the rig itself took before it began to send.
+    pub(crate) lag: Duration,
     pub(crate) lane: usize,
     pub(crate) end: End,
 }
@@ -143,6 +147,7 @@ impl Shared {
     }
 
     async fn send(self: Arc<Self>, due: Duration, lane: usize) {
+        let lag = self.started.elapsed().saturating_sub(due);
         let deadline = self.started + due + self.load.patience;
         let is_sent = AtomicBool::new(false);
         let answer = tokio::time::timeout_at(deadline.into(), self.exchange(lane, &is_sent)).await;
@@ -152,7 +157,7 @@ impl Shared {
             Ok(Err(_)) | Err(_) => End::Lost,
         };
         let latency = self.started.elapsed().saturating_sub(due);
-        lock(&self.samples).push(Sample { due, latency, lane, end });
+        lock(&self.samples).push(Sample { due, latency, lag, lane, end });
     }
 
     async fn exchange(&self, lane: usize, is_sent: &AtomicBool) -> std::io::Result<Answer> {

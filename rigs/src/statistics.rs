@@ -14,6 +14,11 @@ impl Latencies {
         samples.into_iter().map(|sample| sample.latency).collect()
     }
 
+    /// What the rig itself took before it began to send; a part of the latencies.
+    pub(crate) fn of_lags<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
+        samples.into_iter().map(|sample| sample.lag).collect()
+    }
+
     /// The latency that this part of all samples do not exceed (nearest rank), in milliseconds; `None` without
     /// samples.
     pub(crate) fn quantile_ms(&self, part: f64) -> Option<f64> {

@@ -10,6 +10,7 @@ use crate::circuits::Watch;
 use crate::figures::{Bound, Sheet};
 use crate::gateway::{Changes, Gateway};
 use crate::load::{Load, Running, Sample};
+use crate::process::{Shares, Usage};
 use crate::provider::{Kind, Mode, Provider};
 use crate::requests;
 use crate::rigs::{Bench, PATIENCE};
@@ -87,6 +88,7 @@ struct Story {
     /// Changes of the other channels' breakers.
     moves: usize,
     end: Duration,
+    shares: Shares,
 }
 
 impl Stage<'_> {
@@ -96,6 +98,7 @@ impl Stage<'_> {
         let ill_for = options.seconds(20, 120);
         let load = self.load(warm + calm + ill_for + LONGEST_INTERVAL * 20)?;
         let moves_before = self.watch.changes().len();
+        let usage = Usage::start(self.gateway.process());
         tokio::time::sleep(warm + calm).await;
         let healthy_until = load.now();
         self.ill.set(illness);
@@ -114,7 +117,7 @@ impl Stage<'_> {
         self.watch.wait_for(name, "closed", Instant::now() + most).await;
         tokio::time::sleep(Duration::from_secs(4)).await;
         load.stop();
-        let end = load.now();
+        let (end, shares) = (load.now(), usage.shares());
         let changes = self.watch.changes();
         let moves = changes.iter().skip(moves_before);
         let first_sights = if moves_before == 0 { Kind::ALL.len() } else { 0 };
@@ -130,6 +133,7 @@ impl Stage<'_> {
             calls_while_open,
             moves,
             end,
+            shares,
         })
     }
 
@@ -170,6 +174,8 @@ impl Story {
             count_ends(during.iter().copied()),
             Latencies::of(during)
         ));
+        let lag = Latencies::of_lags(&self.samples);
+        sheet.note(format!("{name}: the rig's own lag: {lag}; {}", self.shares));
     }
 
     fn judge_others(&self, name: &str, sheet: &mut Sheet) {
