@@ -1,5 +1,6 @@
 //! Watches the channels' circuit breakers through the gateway's own API.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,9 +16,9 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// A breaker that was seen to change.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) channel: String,
-    pub(crate) state: String,
+struct Change {
+    channel: String,
+    state: String,
 }
 
 /// A running watch; dropping it ends it.
@@ -34,9 +35,17 @@ impl Watch {
         Self { changes, _watching: watching }
     }
 
-    /// All changes so far; the first one of a channel is the state in which it was found.
-    pub(crate) fn changes(&self) -> Vec<Change> {
+    /// In order; the first one of a channel is the state in which it was found.
+    fn changes(&self) -> Vec<Change> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often the breakers of channels other than this one have moved so far.
+    pub(crate) fn moves_of_others(&self, channel: &str) -> usize {
+        let changes = self.changes();
+        let others = changes.iter().filter(|change| change.channel != channel);
+        let found: BTreeSet<_> = others.clone().map(|change| &change.channel).collect();
+        others.count() - found.len()
     }
 
     /// The state of a channel's breaker; `None` if the gateway does not say.

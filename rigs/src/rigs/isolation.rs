@@ -13,7 +13,7 @@ use crate::load::{Load, Running, Sample};
 use crate::process::{Shares, Usage};
 use crate::provider::{Kind, Mode, Provider};
 use crate::requests;
-use crate::rigs::{Bench, PATIENCE};
+use crate::rigs::{Bench, PATIENCE, USEFUL};
 use crate::statistics::{Latencies, count_ends, ratio};
 
 /// Requests per second of one channel: half of what the smallest `max_in_flight` (4) carries at [`LATENCY`].
@@ -97,7 +97,7 @@ impl Stage<'_> {
         let (warm, calm) = (Duration::from_secs(3), options.seconds(10, 30));
         let ill_for = options.seconds(20, 120);
         let load = self.load(warm + calm + ill_for + LONGEST_INTERVAL * 20)?;
-        let moves_before = self.watch.changes().len();
+        let moves_before = self.watch.moves_of_others(self.ill.kind.name());
         let usage = Usage::start(self.gateway.process());
         tokio::time::sleep(warm + calm).await;
         let healthy_until = load.now();
@@ -118,10 +118,7 @@ impl Stage<'_> {
         tokio::time::sleep(Duration::from_secs(4)).await;
         load.stop();
         let (end, shares) = (load.now(), usage.shares());
-        let changes = self.watch.changes();
-        let moves = changes.iter().skip(moves_before);
-        let first_sights = if moves_before == 0 { Kind::ALL.len() } else { 0 };
-        let moves = moves.skip(first_sights).filter(|change| change.channel != name).count();
+        let moves = self.watch.moves_of_others(name) - moves_before;
         let (ill_lane, samples) = (self.ill_lane, load.finish().await);
         let baseline = warm..healthy_until;
         Ok(Story {
@@ -230,14 +227,14 @@ impl Story {
         sheet.note(format!("{name}: first success after {after}, the interval is {interval} s at most"));
     }
 
-    /// Whole seconds from the cure until one in which 95 % of the ill channel's requests are served.
+    /// Whole seconds from the cure until one of whose requests 95 % are served, each within [`USEFUL`].
     fn full_rate_after(&self) -> Option<u64> {
         let seconds = (self.end - self.illness.end).as_secs();
         (0..seconds).find(|second| {
             let start = self.illness.end + Duration::from_secs(*second);
             let of_it = self.during(&(start..start + Duration::from_secs(1)));
-            let served =
-                of_it.filter(|sample| sample.lane == self.ill_lane && sample.status() == 200).count();
+            let mine = of_it.filter(|sample| sample.lane == self.ill_lane);
+            let served = mine.filter(|sample| sample.is_served_within(USEFUL)).count();
             served as f64 >= 0.95 * RATE
         })
     }

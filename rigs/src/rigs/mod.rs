@@ -69,3 +69,6 @@ pub(crate) async fn run(options: &Options, cores: &Cores) -> Result<Sheet, RigEr
 
 /// How long a request may take before it counts as lost: longer than the gateway lets any caller wait.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An answer that comes later is of no use to a caller who waits.
+const USEFUL: Duration = Duration::from_secs(1);

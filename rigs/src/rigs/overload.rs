@@ -2,7 +2,8 @@
 //!
 //! Two limits are tried, since they fill different queues. *provider*: the calls in flight bind, the gateway
 //! idles. *core*: the gateway's core binds; a request is fifty calls, so that the generator's core can carry
-//! ten times the peak and a refusal is cheap beside a send.
+//! ten times the peak and a refusal is cheap beside a send. *provider, short queue* is the first again with
+//! the bound on waiting routes that an operator sets who would rather refuse than answer late.
 
 use std::time::Duration;
 
@@ -14,30 +15,27 @@ use crate::load::{End, Load, Running, Sample};
 use crate::process::{Shares, Usage};
 use crate::provider::{Kind, Mode, Provider};
 use crate::requests;
-use crate::rigs::{Bench, PATIENCE};
+use crate::rigs::{Bench, PATIENCE, USEFUL};
 use crate::statistics::{Latencies, count_ends, ratio};
-
-/// An answer that comes later is of no use to anybody.
-const USEFUL: Duration = Duration::from_secs(1);
 
 /// A step of the search for the peak asks for so much more than the one before.
 const STEP: f64 = 1.3;
 
-/// Few finished batches are kept, so that the store is full before memory is judged.
-const GENERAL: &str = "[store]\nmemory_batches = 1000\n";
-
 /// What limits the gateway.
 struct Limit {
     name: &'static str,
+    /// Few finished batches are kept, so that the store is full before memory is judged.
+    general: &'static str,
     channel: &'static str,
     recipients: u64,
     latency: Duration,
     first_rate: f64,
 }
 
-const LIMITS: [Limit; 2] = [
+const LIMITS: [Limit; 3] = [
     Limit {
         name: "provider",
+        general: "[store]\nmemory_batches = 1000\n",
         channel: "calls_per_second = 1000000\n",
         recipients: 1,
         latency: Duration::from_millis(50),
@@ -45,10 +43,19 @@ const LIMITS: [Limit; 2] = [
     },
     Limit {
         name: "core",
+        general: "[store]\nmemory_batches = 1000\n",
         channel: "calls_per_second = 1000000\nrecipients_per_call = 1\nmax_in_flight = 64\n",
         recipients: 50,
         latency: Duration::ZERO,
         first_rate: 50.0,
+    },
+    Limit {
+        name: "provider, short queue",
+        general: "[store]\nmemory_batches = 1000\n[delivery]\nchannel_routes = 160\n",
+        channel: "calls_per_second = 1000000\n",
+        recipients: 1,
+        latency: Duration::from_millis(50),
+        first_rate: 150.0,
     },
 ];
 
@@ -62,22 +69,26 @@ pub(super) async fn run(bench: &Bench<'_>, sheet: &mut Sheet) -> Result<(), RigE
 async fn measure(bench: &Bench<'_>, limit: &Limit, sheet: &mut Sheet) -> Result<(), RigError> {
     let name = limit.name;
     let provider = Provider::start(Kind::Tim, Mode::Fine(limit.latency)).await?;
-    let changes = Changes { general: GENERAL, channel: limit.channel };
+    let changes = Changes { general: limit.general, channel: limit.channel };
     let mut gateway = Gateway::start(bench.options, bench.cores, &[&provider], &changes).await?;
     let stage = Stage { bench, gateway: &gateway, limit };
     let peak = stage.find_peak().await?;
     let calm = stage.load(0.5 * peak, bench.options.seconds(10, 20))?.finish().await;
     let storm_time = bench.options.seconds(20, 120);
     let (health, usage) = (Health::watch(&gateway), Usage::start(gateway.process()));
+    let sent_before = provider.recipient_count();
     let storm = stage.load(10.0 * peak, storm_time)?;
     tokio::time::sleep(storm_time).await;
     // The load falls while answers are still owed.
+    let sent = provider.recipient_count() - sent_before;
     let (health, shares) = (health.end().await, usage.shares());
     let after = stage.load(0.5 * peak, Duration::from_secs(20))?.finish().await;
     let storm = storm.finish().await;
     gateway.check_alive()?;
-    let changed = limit.channel.trim().replace('\n', ", ");
-    sheet.note(format!("{name}: changed settings: {changed}, store.memory_batches = 1000"));
+    let changed = format!("{}{}", limit.general, limit.channel).trim().replace('\n', ", ");
+    sheet.note(format!("{name}: changed settings: {changed}"));
+    let sent = sent as f64 / limit.recipients as f64 / storm_time.as_secs_f64();
+    sheet.note(format!("{name}: at 10 P the provider served {sent:.0} requests/s, soon enough or not"));
     judge_storm(name, (peak, goodput(&storm, storm_time)), &storm, sheet);
     note_storm(name, &storm, shares, sheet);
     judge_health(name, &health, bench.options.seconds(10, 30), sheet);
