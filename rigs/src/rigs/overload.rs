@@ -2,8 +2,8 @@
 //!
 //! Two limits are tried, since they fill different queues. *provider*: the calls in flight bind, the gateway
 //! idles. *core*: the gateway's core binds; a request is fifty calls, so that the generator's core can carry
-//! ten times the peak and a refusal is cheap beside a send. *provider, short queue* is the first again with
-//! the bound on waiting routes that an operator sets who would rather refuse than answer late.
+//! ten times the peak and a refusal is cheap beside a send. *short queue* is each of them again with the
+//! bound on waiting routes that an operator sets who would rather refuse than answer late: half a second's.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ struct Limit {
     first_rate: f64,
 }
 
-const LIMITS: [Limit; 3] = [
+const LIMITS: [Limit; 4] = [
     Limit {
         name: "provider",
         general: "[store]\nmemory_batches = 1000\n",
@@ -56,6 +56,14 @@ const LIMITS: [Limit; 3] = [
         recipients: 1,
         latency: Duration::from_millis(50),
         first_rate: 150.0,
+    },
+    Limit {
+        name: "core, short queue",
+        general: "[store]\nmemory_batches = 1000\n[delivery]\nchannel_routes = 100\n",
+        channel: "calls_per_second = 1000000\nrecipients_per_call = 1\nmax_in_flight = 64\n",
+        recipients: 50,
+        latency: Duration::ZERO,
+        first_rate: 50.0,
     },
 ];
 
