@@ -1,5 +1,7 @@
 //! `POST /v1/batches`: sends.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State as FromState};
@@ -35,13 +37,14 @@ pub async fn send(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    admit(&state)?;
     let preferences = Preferences::read(&parts.headers);
+    let patience = preferences.patience(state.api.settings.batches.default_wait);
+    admit(&state, patience)?;
     let refused = refuse_durable(&parts.headers, &preferences);
     let plan = read_plan(&state, &parts.headers, body, refused).await?;
     // The body may have taken long.
-    admit(&state)?;
-    let running = state.api.dispatcher.start(plan).map_err(overloaded)?;
+    admit(&state, patience)?;
+    let running = state.api.dispatcher.start(plan, patience).map_err(overloaded)?;
     handed_over.set(running.id());
     running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
     Ok(answer::to_send(&running.report(), &parts.headers, &preferences))
@@ -114,7 +117,9 @@ fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> 
 }
 
 /// Whether a new batch may come in now: asked before anything of the body is read.
-fn admit(state: &State) -> Result<(), Problem> {
+///
+/// `patience`: how long the turns of other batches may keep it waiting.
+fn admit(state: &State, patience: Duration) -> Result<(), Problem> {
     let dispatcher = &state.api.dispatcher;
     if dispatcher.is_draining() {
         let detail = "this process is about to end: send the request again";
@@ -122,6 +127,10 @@ fn admit(state: &State) -> Result<(), Problem> {
     }
     if dispatcher.running_count() >= state.api.settings.limits.batches_in_progress {
         let detail = "too many batches are in progress";
+        return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
+    }
+    if dispatcher.is_overloaded(patience) {
+        let detail = "every channel has more to do than this request would wait for";
         return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
     }
     Ok(())

@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
 use crate::adapter::channel::Channel;
@@ -29,6 +29,10 @@ use crate::dispatch::clock::{Clock, Randomness};
 use crate::domain::id::ChannelName;
 use crate::store::memory::MemoryStore;
 use crate::{sandbox, transport};
+
+/// Connections that the system keeps until they are taken: a caller who finds the queue full tries again only
+/// after a second.
+const ACCEPT_QUEUE: u32 = 4096;
 
 /// The running gateway; dropping it cuts every connection.
 pub struct App {
@@ -84,8 +88,7 @@ impl App {
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
         check_address(&settings.server, settings.sandbox)?;
         let address = settings.server.listen;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
         let (sandbox, channels) = if wants_sandbox {
             if !settings.channels.is_empty() {
@@ -146,6 +149,15 @@ impl App {
             warn!(is_settled, is_answered, "Left with work unfinished: the grace was over.");
         }
     }
+}
+
+/// Takes the address, with room for a burst of callers.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart finds the address free although old connections are still closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE)
 }
 
 /// Without keys only this machine may reach the API, unless the operator says otherwise.

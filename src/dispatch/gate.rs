@@ -90,7 +90,7 @@ impl Place {
     /// Counts one call as started.
     pub(super) fn start_call(&self, chunking: Chunking, recipient_count: usize) {
         let messages = messages(chunking, 1, recipient_count);
-        self.channel.gate().backlog.start_call(self.id, messages);
+        self.channel.gate().backlog.start_call(Instant::now(), self.id, messages);
     }
 }
 
@@ -101,12 +101,18 @@ impl Drop for Place {
 }
 
 impl PlannedRoute {
-    /// Takes a place in the channel's backlog if there is room.
-    pub(super) fn enter(&self) -> Option<Place> {
+    /// Takes a place in the channel's backlog if there is room, and if others keep it waiting no longer than
+    /// `most`.
+    pub(super) fn enter(&self, most: Duration) -> Option<Place> {
+        let now = Instant::now();
         let bytes = ROUTE_BYTES + self.recipients.bytes();
         let calls = self.call_count();
         let open = Open { calls, messages: messages(self.chunking, calls, self.positions.len()) };
-        let id = self.channel.gate().backlog.enter(open, bytes)?;
+        let backlog = &mut self.channel.gate().backlog;
+        if backlog.wait(now, calls) > most {
+            return None;
+        }
+        let id = backlog.enter(now, open, bytes)?;
         Some(Place { channel: Arc::clone(&self.channel), id, bytes })
     }
 }
@@ -131,6 +137,11 @@ impl ChannelRuntime {
     /// Slows the channel down because the provider refused a call for its rate.
     pub(super) fn hold(&self, pause: Duration) {
         self.gate().pacer.hold(Instant::now(), pause);
+    }
+
+    /// Whether others would keep even a single call waiting for longer than `most`.
+    pub(super) fn is_full(&self, most: Duration) -> bool {
+        self.gate().backlog.wait(Instant::now(), 1) > most
     }
 
     /// Whether the circuit keeps calls back.

@@ -144,11 +144,13 @@ impl Dispatcher {
 
     /// Hands a planned batch over: from here on it runs to its end whatever becomes of the caller.
     ///
+    /// `patience`: how long the turns of others may keep it waiting; [`Duration::MAX`] = as long as it takes.
+    ///
     /// # Errors
     /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
-    pub fn start(&self, plan: Plan) -> Result<Running, Overloaded> {
+    pub fn start(&self, plan: Plan, patience: Duration) -> Result<Running, Overloaded> {
         let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
-        let enter = |planned| PlannedRoute::enter(planned).ok_or_else(|| full(planned));
+        let enter = |planned: &PlannedRoute| planned.enter(patience).ok_or_else(|| full(planned));
         let places = plan.routes.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
         let running = Running::new(plan);
         self.shared.running().insert(running.id(), running.clone());
@@ -171,6 +173,12 @@ impl Dispatcher {
             Some(running) => Ok(Some(running.report())),
             None => self.shared.store.find(id).await,
         }
+    }
+
+    /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.
+    #[must_use]
+    pub fn is_overloaded(&self, patience: Duration) -> bool {
+        self.shared.channels.values().all(|channel| channel.is_full(patience))
     }
 
     /// How many batches run.

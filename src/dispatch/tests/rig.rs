@@ -131,7 +131,7 @@ impl Rig {
     }
 
     pub(super) fn start(&self, batch: Batch) -> Running {
-        self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap()).unwrap()
+        self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap(), Duration::MAX).unwrap()
     }
 
     pub(super) async fn send(&self, batch: Batch) -> Arc<Report> {
