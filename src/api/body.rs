@@ -22,6 +22,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 #[derive(Clone, Debug)]
 pub struct Bodies {
     most_bytes: usize,
+    most_held_bytes: usize,
     room: Arc<Semaphore>,
 }
 
@@ -92,7 +93,7 @@ impl Bodies {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let room = limits.held_body_bytes.min(Semaphore::MAX_PERMITS);
-        Self { most_bytes: limits.body_bytes, room: Arc::new(Semaphore::new(room)) }
+        Self { most_bytes: limits.body_bytes, most_held_bytes: room, room: Arc::new(Semaphore::new(room)) }
     }
 
     /// Reads a body; one whose announced length is too long is not even started.
@@ -135,6 +136,12 @@ impl Bodies {
             bytes.extend_from_slice(piece);
         }
         Ok(HeldBody { bytes, _permit: permit })
+    }
+
+    /// How many bytes are in memory now.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.most_held_bytes.saturating_sub(self.room.available_permits())
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {

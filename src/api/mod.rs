@@ -9,6 +9,7 @@ pub mod body;
 pub mod cancel;
 pub mod channels;
 pub mod dto;
+pub mod metrics;
 pub mod page_token;
 pub mod plan_batch;
 pub mod prefer;
@@ -38,7 +39,16 @@ pub struct Api {
 
 /// The whole API as one service.
 pub fn router(api: Arc<Api>) -> axum::Router {
-    router::build(api)
+    router::build(&router::State::new(api), MetricsAt::Api)
+}
+
+/// Where the metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// With everything else.
+    Api,
+    /// On a listener of their own, with the probes.
+    Admin,
 }
 
 #[cfg(test)]
