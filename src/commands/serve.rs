@@ -56,7 +56,6 @@ fn export(settings: &TraceSettings, runtime: &Handle) -> Result<Option<Export>, 
 
 /// The settings allow none.
 #[cfg(not(feature = "otel"))]
-#[expect(clippy::unnecessary_wraps, reason = "with the feature it can fail")]
 const fn export(_: &TraceSettings, _: &Handle) -> Result<Option<Export>, CommandError> {
     Ok(None)
 }

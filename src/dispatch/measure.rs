@@ -1,7 +1,6 @@
 //! What the engine counts: its words for what happened, and what is read at a scrape.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::adapter::Verdict;
 use crate::dispatch::Dispatcher;
@@ -9,7 +8,7 @@ use crate::dispatch::channel::ChannelStatus;
 use crate::dispatch::circuit::CircuitStatus;
 use crate::dispatch::retry::{Reason, Try};
 use crate::domain::failure::{Cause, Failure, FailureKind};
-use crate::domain::report::Report;
+use crate::domain::outcome::Counts;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::channel::ChannelState;
 use crate::telemetry::metrics::words::{BatchOutcome, CallResult, CircuitState, RepeatReason};
@@ -91,16 +90,13 @@ fn refused(failure: &Failure) -> CallResult {
     }
 }
 
-/// How a batch ended, and how long it took.
-pub(super) fn ended(report: &Report) -> (BatchOutcome, Duration) {
-    let counts = report.counts();
-    let outcome = if counts.accepted == counts.total {
+/// How a batch ended.
+pub(super) const fn batch_outcome(counts: &Counts) -> BatchOutcome {
+    if counts.accepted == counts.total {
         BatchOutcome::AllAccepted
     } else if counts.accepted > 0 {
         BatchOutcome::Partial
     } else {
         BatchOutcome::NoneAccepted
-    };
-    let elapsed = report.completed_at.and_then(|end| end.duration_since(report.batch.created_at).ok());
-    (outcome, elapsed.unwrap_or_default())
+    }
 }

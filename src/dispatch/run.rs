@@ -14,7 +14,7 @@ use crate::adapter::{Auth, Call, Token};
 use crate::dispatch::Shared;
 use crate::dispatch::attempt::{Trial, token_source};
 use crate::dispatch::gate::{Pass, Place};
-use crate::dispatch::measure::ended;
+use crate::dispatch::measure::batch_outcome;
 use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::retry::{Decision, Reason, Rules, Settlement, Step, Tries, Try, next, unrepeated};
 use crate::dispatch::running::{Running, State};
@@ -60,16 +60,19 @@ impl Work {
 
     /// Counts the batch and writes its line in the log.
     fn tell_end(&self, report: &Report) {
-        let (outcome, elapsed) = ended(report);
-        self.shared.metrics.count_batch(outcome, elapsed);
         let counts = report.counts();
+        let elapsed = report.completed_at.and_then(|end| end.duration_since(report.batch.created_at).ok());
+        let elapsed = elapsed.unwrap_or_default();
+        self.shared.metrics.count_batch(batch_outcome(&counts), elapsed);
+        // A number in JSON, which it would not be with 128 bits.
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         info!(
             batch.id = %report.batch.id,
             total = counts.total,
             accepted = counts.accepted,
             failed = counts.failed,
             unknown = counts.unknown,
-            elapsed_ms = elapsed.as_millis(),
+            elapsed_ms,
             trace_id = self.state.plan.trace_id.map(display),
             "Batch finished."
         );

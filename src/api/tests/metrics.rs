@@ -112,5 +112,5 @@ async fn callers_cannot_make_the_series_grow() {
     assert!(counts[3] - counts[1] <= 5, "they do not grow with the requests: {counts:?}");
     let text = rig.get("/metrics", &[]).await.text;
     assert!(sum(&text, &["imcast_http_requests_total"]) >= 10_000.0);
-    assert!(sum(&text, &["imcast_recipients_total"]) > 1_000.0);
+    assert!(sum(&text, &["imcast_recipients_total"]) > 300.0);
 }
