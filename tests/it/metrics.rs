@@ -71,6 +71,8 @@ async fn the_admin_listener_answers_while_the_api_takes_no_further_connection() 
 #[tokio::test]
 async fn alerts_dashboard_and_table_name_what_there_is() {
     let gateway = TestGateway::start("").await;
+    // Refusals are a family of their own from the first one on.
+    assert_eq!(gateway.get("/nothing").await.status, 404);
     let scrape = gateway.get("/metrics").await.text;
     let families = families(&scrape);
     let known: BTreeSet<String> = families.iter().flat_map(|(_, samples)| samples.clone()).collect();
