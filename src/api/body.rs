@@ -25,6 +25,7 @@ pub struct Bodies {
     most_bytes: usize,
     patience: Duration,
     bytes_per_second: u64,
+    most_held_bytes: usize,
     room: Arc<Semaphore>,
 }
 
@@ -97,6 +98,7 @@ impl Bodies {
         let room = limits.held_body_bytes.min(Semaphore::MAX_PERMITS);
         Self {
             most_bytes: limits.body_bytes,
+            most_held_bytes: room,
             patience: limits.body_patience,
             bytes_per_second: limits.body_bytes_per_second,
             room: Arc::new(Semaphore::new(room)),
@@ -148,6 +150,12 @@ impl Bodies {
     fn deadline(&self, begin: Instant, length: usize) -> Instant {
         let bought = u64::try_from(length).unwrap_or(u64::MAX) / self.bytes_per_second;
         (begin + self.patience + Duration::from_secs(bought)).min(Instant::now() + MOST_PAUSE)
+    }
+
+    /// How many bytes are in memory now.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.most_held_bytes.saturating_sub(self.room.available_permits())
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {

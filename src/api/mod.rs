@@ -10,6 +10,7 @@ pub mod cancel;
 pub mod channels;
 pub mod dto;
 pub mod head;
+pub mod metrics;
 pub mod page_token;
 pub mod plan_batch;
 pub mod prefer;
@@ -39,7 +40,16 @@ pub struct Api {
 
 /// The whole API as one service.
 pub fn router(api: Arc<Api>) -> axum::Router {
-    router::build(api)
+    router::build(&router::State::new(api), MetricsAt::Api)
+}
+
+/// Where the metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// With everything else.
+    Api,
+    /// On a listener of their own, with the probes.
+    Admin,
 }
 
 #[cfg(test)]

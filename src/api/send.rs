@@ -19,6 +19,7 @@ use crate::api::router::State;
 use crate::dispatch::Overloaded;
 use crate::dispatch::plan::{Plan, RouteFault};
 use crate::domain::fault::{Fault, FaultCode};
+use crate::telemetry::trace_context::TraceId;
 
 /// Bodies above this are read and planned away from the threads that serve connections, since they keep one
 /// busy for a millisecond and more.
@@ -34,6 +35,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 pub async fn send(
     FromState(state): FromState<State>,
     Extension(handed_over): Extension<HandedOver>,
+    Extension(trace_id): Extension<TraceId>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -44,6 +46,7 @@ pub async fn send(
     let plan = read_plan(&state, &parts.headers, body, refused).await?;
     // The body may have taken long.
     admit(&state, patience)?;
+    let plan = plan.with_trace(trace_id);
     let running = state.api.dispatcher.start(plan, patience).map_err(overloaded)?;
     handed_over.set(running.id());
     running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;

@@ -11,6 +11,8 @@ use crate::domain::fault::FaultCode;
 pub struct ServerSettings {
     /// Address and port; port 0 = a free one.
     pub listen: SocketAddr,
+    /// Address and port of the probes and the metrics, which then ask for no key; `None` = the API has them.
+    pub admin_listen: Option<SocketAddr>,
     /// Whether an address that other machines reach may be used although no key is asked for.
     pub insecure: bool,
     /// Most connections at once, 1 to 1 000 000; more wait in the system's queue.
@@ -26,13 +28,17 @@ pub struct ServerSettings {
 impl ServerSettings {
     /// Reads the section.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let listen = fields.required_text("listen").and_then(|text| {
-            let parsed = text.parse().ok();
+        let address = |fields: &mut Fields<'_>, name: &str, text: &str| {
+            let parsed = text.parse::<SocketAddr>().ok();
             if parsed.is_none() {
                 let detail = "must be an IP address and a port, e.g. 127.0.0.1:8080 or [::1]:8080";
-                fields.fault_at("listen", FaultCode::OutOfRange, detail);
+                fields.fault_at(name, FaultCode::OutOfRange, detail);
             }
             parsed
+        };
+        let listen = fields.required_text("listen").and_then(|text| address(fields, "listen", &text));
+        let admin_listen = fields.required_text("admin_listen").and_then(|text| {
+            if text.is_empty() { Some(None) } else { address(fields, "admin_listen", &text).map(Some) }
         });
         let insecure = fields.bool("insecure");
         let max_connections = fields
@@ -46,6 +52,7 @@ impl ServerSettings {
         let idle_timeout = fields.required_u64("idle_timeout_seconds", 1..=3_600).map(Duration::from_secs);
         Some(Self {
             listen: listen?,
+            admin_listen: admin_listen?,
             insecure: insecure?,
             max_connections: max_connections?,
             first_bytes_timeout: first_bytes_timeout?,

@@ -49,6 +49,8 @@ pub struct Settings {
     pub transport: transport::Settings,
     /// Section `[log]`.
     pub log: telemetry::Settings,
+    /// Section `[traces]`.
+    pub traces: telemetry::TraceSettings,
     /// Section `[channels]`, by name; empty if none is configured.
     pub channels: Vec<(ChannelName, Channel)>,
     /// Whether the built-in stand-ins serve in place of `channels`; the command line decides, no key.
@@ -147,6 +149,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let api = api::settings::Settings::read(&mut fields);
     let transport = fields.object("transport", transport::Settings::read);
     let log = fields.object("log", telemetry::Settings::read);
+    let traces = fields.object("traces", telemetry::TraceSettings::read);
     let channels = channels::read(&mut fields, providers);
     let mut faults = fields.finish();
     let settings = (|| {
@@ -158,6 +161,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             api: api?,
             transport: transport?,
             log: log?,
+            traces: traces?,
             channels,
             sandbox: Sandbox::WithoutChannels,
         })

@@ -15,6 +15,7 @@ use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::retry_budget::RetryBudget;
 use crate::dispatch::settings::Settings;
 use crate::domain::report::BudgetKind;
+use crate::telemetry::metrics::words::CircuitState;
 
 /// Bytes that a route takes besides its recipients, roughly.
 const ROUTE_BYTES: usize = 1024;
@@ -62,10 +63,15 @@ impl Pass {
     pub(super) fn record(&mut self, signal: Signal, jitter: f64) {
         let now = Instant::now();
         let gate = &mut *self.channel.gate();
+        let before = gate.circuit.status(now).state();
         if std::mem::take(&mut self.is_probe) {
             gate.circuit.record_probe(now, signal, &gate.settings, jitter);
         } else {
             gate.circuit.record(now, signal, &gate.settings, jitter);
+        }
+        let after = gate.circuit.status(now).state();
+        if after != before {
+            self.channel.metrics.count_transition(after);
         }
     }
 }
@@ -158,6 +164,9 @@ impl ChannelRuntime {
             Admission::Pass => false,
             Admission::Probe => true,
         };
+        if is_probe {
+            self.metrics.count_transition(CircuitState::HalfOpen);
+        }
         gate.retries.count_first(now);
         Some(Pass { channel: Arc::clone(self), is_probe })
     }

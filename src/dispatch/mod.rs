@@ -8,6 +8,7 @@ pub mod channel;
 pub mod circuit;
 pub mod clock;
 mod gate;
+mod measure;
 pub mod pace;
 pub mod plan;
 pub mod retry;
@@ -25,6 +26,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
@@ -35,6 +37,7 @@ use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
 pub struct Dispatcher {
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     randomness: Randomness,
+    metrics: Arc<Metrics>,
     running: Mutex<HashMap<BatchId, Running>>,
     /// Every task that outlives a request: the application waits for them before it ends.
     tasks: TaskTracker,
@@ -77,9 +81,10 @@ impl Dispatcher {
         clock: Clock,
         randomness: Randomness,
     ) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::new(clock.now()));
         let channels = channels
             .into_iter()
-            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings))))
+            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
             .collect();
         let shared = Shared {
             channels,
@@ -87,6 +92,7 @@ impl Dispatcher {
             store,
             clock,
             randomness,
+            metrics,
             running: Mutex::default(),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
@@ -154,7 +160,8 @@ impl Dispatcher {
         let places = plan.routes.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
         let running = Running::new(plan);
         self.shared.running().insert(running.id(), running.clone());
-        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places));
+        let span = tracing::debug_span!("batch", batch.id = %running.id());
+        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places).instrument(span));
         Ok(running)
     }
 

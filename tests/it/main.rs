@@ -11,6 +11,7 @@ mod conformance;
 mod fake_provider;
 mod fixtures;
 mod harness;
+mod metrics;
 mod process;
 mod promises;
 mod raw;

@@ -2,5 +2,7 @@
 
 mod bad_days;
 mod delivery;
+mod log;
+mod metrics;
 mod rig;
 mod tokens;
