@@ -7,6 +7,7 @@ pub mod channel;
 pub mod clock;
 pub mod pace;
 pub mod plan;
+pub mod resend;
 pub mod retry;
 mod run;
 pub mod running;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,6 +45,10 @@ pub(crate) struct Shared {
     clock: Clock,
     randomness: Randomness,
     running: Mutex<HashMap<BatchId, Running>>,
+    /// Tells whoever waits for it that a batch left `running`: it has ended and is recorded.
+    left: Notify,
+    /// Held from reading a family to starting its next member, so that no recipient is chosen twice.
+    resending: tokio::sync::Mutex<()>,
     /// Every task that outlives a request: the application waits for them before it ends.
     tasks: TaskTracker,
     /// Cancelled once no new work should be sent here.
@@ -74,6 +80,8 @@ impl Dispatcher {
             clock,
             randomness,
             running: Mutex::default(),
+            left: Notify::new(),
+            resending: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
             refusing: CancellationToken::new(),
@@ -200,6 +208,7 @@ impl Shared {
 
     fn forget(&self, id: BatchId) {
         self.running().remove(&id);
+        self.left.notify_waiters();
     }
 }
 

@@ -60,7 +60,7 @@ fn report_of(routes: Vec<RouteReport>, completed_at: Option<SystemTime>) -> Repo
         on_invalid: OnInvalid::Skip,
         retry_unknown: RetryUnknown::Never,
         routes: Vec::new(),
-        resend_of: None,
+        resend: None,
     };
     Report {
         batch: Arc::new(batch),

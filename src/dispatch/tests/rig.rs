@@ -114,6 +114,7 @@ impl Rig {
             ext: None,
             push: None,
             provider_options: None,
+            only: None,
         };
         Batch {
             id: BatchId::new(NEXT.fetch_add(1, Ordering::Relaxed), 0),
@@ -123,7 +124,7 @@ impl Rig {
             on_invalid: OnInvalid::Skip,
             retry_unknown: RetryUnknown::Never,
             routes: vec![Arc::new(route)],
-            resend_of: None,
+            resend: None,
         }
     }
 
