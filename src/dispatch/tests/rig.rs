@@ -29,6 +29,7 @@ use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::{Report, Warning};
 use crate::domain::route::{Route, TargetType};
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::transport::{HttpService, TransportError};
 
@@ -49,6 +50,7 @@ pub(super) struct Setup {
     pub(super) max_in_flight: u32,
     pub(super) calls_per_second: Option<f64>,
     pub(super) auth: Auth,
+    pub(super) store: Arc<dyn Store>,
 }
 
 impl Default for Setup {
@@ -58,8 +60,13 @@ impl Default for Setup {
             max_in_flight: 4,
             calls_per_second: None,
             auth: Auth::Sign(Box::new(Unsigned)),
+            store: Arc::new(memory(100)),
         }
     }
+}
+
+pub(super) fn memory(memory_batches: usize) -> MemoryStore {
+    MemoryStore::new(crate::store::settings::Settings { memory_batches, memory_bytes: 1 << 20 })
 }
 
 pub(super) fn body(text: &str) -> Result<WireResponse, TransportError> {
@@ -95,11 +102,8 @@ impl Rig {
         let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
         let name = ChannelName::parse("fake").unwrap();
         let parts = ChannelParts { name, channel, http, is_sandbox: false };
-        let store =
-            MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        let dispatcher =
-            Dispatcher::new(vec![parts], delivery(), Arc::new(store), clock, Randomness::seeded(1));
+        let dispatcher = Dispatcher::new(vec![parts], delivery(), setup.store, clock, Randomness::seeded(1));
         Self { dispatcher, sent }
     }
 
@@ -246,6 +250,7 @@ impl Prepared for FakePrepared {
         let verdict = match &*response.body {
             b"ok" => Verdict::Answered(Outcomes::same(accepted(), count)),
             b"listed" => Verdict::Listed(vec![("x".into(), accepted()), ("y".into(), accepted())]),
+            b"refused" => refused(FailureKind::ContentRejected, Repeat::Never),
             b"throttled" => refused(FailureKind::RateLimited, Repeat::Safe),
             b"expired" => refused(FailureKind::Authentication, Repeat::WithNewToken),
             b"forbidden" => refused(FailureKind::Permission, Repeat::EndsRoute),

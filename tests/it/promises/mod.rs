@@ -1,6 +1,7 @@
 //! What the gateway promises its callers, one test or more for each promise.
 
 mod refusals;
+mod resend;
 mod results;
 mod running;
 mod secrets;
