@@ -4,3 +4,4 @@ mod delivery;
 mod resend;
 mod rig;
 mod tokens;
+mod unsteady_store;

@@ -9,13 +9,13 @@ use crate::adapter::wire::WireResponse;
 use crate::dispatch::resend::{Refusal, Request, Wanted};
 use crate::dispatch::running::Running;
 use crate::dispatch::tests::rig::{Rig, Script, Setup, at_once, body, memory, words};
+use crate::dispatch::tests::unsteady_store::Unsteady;
 use crate::domain::batch::RetryUnknown;
 use crate::domain::id::BatchId;
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::Report;
 use crate::domain::route::Route;
-use crate::store::memory::MemoryStore;
-use crate::store::{Store, StoreError, StoreFuture};
+use crate::store::{Store, StoreError};
 use crate::transport::TransportError;
 
 type Answer = Result<WireResponse, TransportError>;
@@ -159,7 +159,9 @@ async fn nothing_goes_again_while_a_relative_runs() {
             body("refused")
         })
     });
-    let rig = Rig::new(Setup::default(), script);
+    let store = Unsteady::new(|| None);
+    store.recording.cancel();
+    let rig = Rig::new(Setup { store, ..Setup::default() }, script);
     let parent = rig.send(rig.batch(&["a"])).await;
     let wanted = Wanted::Failed;
     let id = parent.batch.id;
@@ -212,43 +214,6 @@ async fn a_resend_that_cannot_start_leaves_no_trace() {
     rig.dispatcher.refuse_new();
     assert!(matches!(rig.refusal(&parent, Wanted::Failed).await, Refusal::Draining));
     assert_eq!(rig.resends(&parent).await, []);
-}
-
-/// A store that is slow to record, and that may forget how to link.
-struct Unsteady {
-    inner: MemoryStore,
-    recording: CancellationToken,
-    link: fn() -> Option<Result<bool, StoreError>>,
-}
-
-impl Unsteady {
-    fn new(link: fn() -> Option<Result<bool, StoreError>>) -> Arc<Self> {
-        Arc::new(Self { inner: memory(10), recording: CancellationToken::new(), link })
-    }
-}
-
-impl Store for Unsteady {
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            self.recording.cancelled().await;
-            self.inner.record(report).await
-        })
-    }
-
-    fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
-        self.inner.find(id)
-    }
-
-    fn link(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, bool> {
-        match (self.link)() {
-            Some(answer) => Box::pin(std::future::ready(answer)),
-            None => self.inner.link(parent, child),
-        }
-    }
-
-    fn unlink(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, ()> {
-        self.inner.unlink(parent, child)
-    }
 }
 
 #[tokio::test(start_paused = true)]
