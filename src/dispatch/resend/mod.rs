@@ -1,6 +1,6 @@
 //! Sends recipients of an ended batch again, as a batch of its own that is linked to it.
 //!
-//! What counts is how a recipient stands over the whole family, which [`select`] decides; here the family is
+//! What counts is how a recipient stands over the whole family, which `select` decides; here the family is
 //! brought together and kept from changing meanwhile. When it cannot be known, nothing is sent.
 
 mod select;

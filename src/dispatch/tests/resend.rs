@@ -9,13 +9,13 @@ use crate::adapter::wire::WireResponse;
 use crate::dispatch::resend::{Refusal, Request, Wanted};
 use crate::dispatch::running::Running;
 use crate::dispatch::tests::rig::{Rig, Script, Setup, at_once, body, memory, words};
-use crate::dispatch::tests::unsteady_store::Unsteady;
+use crate::dispatch::tests::unsteady_store::{Linking, Unsteady};
 use crate::domain::batch::RetryUnknown;
 use crate::domain::id::BatchId;
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::Report;
 use crate::domain::route::Route;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::transport::TransportError;
 
 type Answer = Result<WireResponse, TransportError>;
@@ -64,10 +64,7 @@ impl Rig {
 
     async fn assert_nothing_left(&self, of: &Report, wanted: Wanted, doubtful: usize) {
         let refusal = self.refusal(of, wanted).await;
-        let found = match refusal {
-            Refusal::NothingLeft { doubtful } => doubtful,
-            other => panic!("{other}"),
-        };
+        let Refusal::NothingLeft { doubtful: found } = refusal else { panic!("{refusal}") };
         assert_eq!(found, doubtful, "{wanted:?}");
     }
 
@@ -219,14 +216,15 @@ async fn a_resend_that_cannot_start_leaves_no_trace() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_has_just_ended_is_waited_for_until_it_is_recorded() {
     let store = Unsteady::new(|| None);
-    let setup = Setup { store: Arc::clone(&store) as Arc<dyn Store>, ..Setup::default() };
+    let recording = store.recording.clone();
+    let setup = Setup { store, ..Setup::default() };
     let rig = rig_with(setup, |times, _| body(if times == 0 { "refused" } else { "ok" }));
     let parent = rig.send(rig.batch(&["a"])).await;
     let refusal = rig.refusal(&parent, Wanted::Failed).await;
     assert!(matches!(refusal, Refusal::StillRunning(id) if id == parent.batch.id), "{refusal}");
     let recorded = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        store.recording.cancel();
+        recording.cancel();
     };
     let (child, ()) = tokio::join!(rig.resend(&parent, Wanted::Failed), recorded);
     assert_eq!(words(&child), ["accepted:1"]);
@@ -235,7 +233,7 @@ async fn a_batch_that_has_just_ended_is_waited_for_until_it_is_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_linked_is_not_sent() {
-    let answers: [fn() -> Option<Result<bool, StoreError>>; 2] =
+    let answers: [Linking; 2] =
         [|| Some(Ok(false)), || Some(Err(StoreError::Away(std::io::ErrorKind::ConnectionRefused.into())))];
     for (answer, is_away) in answers.into_iter().zip([false, true]) {
         let store = Unsteady::new(answer);

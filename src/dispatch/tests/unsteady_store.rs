@@ -16,11 +16,13 @@ pub(super) struct Unsteady {
     /// Nothing is recorded before this is cancelled.
     pub(super) recording: CancellationToken,
     /// What linking answers; `None` = it links.
-    link: fn() -> Option<Result<bool, StoreError>>,
+    link: Linking,
 }
 
+pub(super) type Linking = fn() -> Option<Result<bool, StoreError>>;
+
 impl Unsteady {
-    pub(super) fn new(link: fn() -> Option<Result<bool, StoreError>>) -> Arc<Self> {
+    pub(super) fn new(link: Linking) -> Arc<Self> {
         Arc::new(Self { inner: memory(10), recording: CancellationToken::new(), link })
     }
 }

@@ -67,7 +67,7 @@ async fn assert_conflict(gateway: &TestGateway, fake: &FakeProvider, id: &str, b
     answer.json()["detail"].as_str().unwrap().to_owned()
 }
 
-fn send_to(to: Value) -> Value {
+fn send_to(to: &Value) -> Value {
     json!({"channel": CHANNEL, "from": "s", "client_ref": "mine", "to": to,
            "message": {"type": "text", "text": "hello"}, "ext": {"campaign": "c42"}})
 }
@@ -77,7 +77,7 @@ async fn only_what_failed_goes_again_and_a_repeat_sends_nothing() {
     let fake = failing(&[("b", 1), ("d", 1)]).await;
     let gateway = TestGateway::start(&channel(CHANNEL, openim(), &fake, "")).await;
     let to = json!(["a", {"id": "b", "ref": "user-2"}, "c", "b", "d"]);
-    let parent = gateway.send(&send_to(to)).await;
+    let parent = gateway.send(&send_to(&to)).await;
     assert_eq!(statuses(&parent), ["accepted", "failed", "accepted", "failed", "failed"]);
     let child = resend(&gateway, &id(&parent), "").await;
     assert_eq!(child.status, 200, "{}", child.text);
@@ -111,7 +111,7 @@ async fn only_what_failed_goes_again_and_a_repeat_sends_nothing() {
 async fn who_was_served_further_down_the_chain_is_not_sent_to_again() {
     let fake = failing(&[("a", 3), ("b", 1)]).await;
     let gateway = TestGateway::start(&channel(CHANNEL, openim(), &fake, "")).await;
-    let parent = gateway.send(&send_to(json!(["a", "b"]))).await;
+    let parent = gateway.send(&send_to(&json!(["a", "b"]))).await;
     let child = resend(&gateway, &id(&parent), "").await;
     assert_eq!(statuses(&child), ["failed", "accepted"], "{}", child.text);
     // The parent again: only who is left.
@@ -161,7 +161,7 @@ async fn a_failure_after_a_lost_answer_does_not_make_duplicates() {
     let answer = move |arrival: &_| replies.pop().unwrap_or_else(|| success(arrival));
     let fake = provider(account, Box::new(answer)).await;
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
-    let parent = gateway.send(&send_to(json!(["a"]))).await;
+    let parent = gateway.send(&send_to(&json!(["a"]))).await;
     assert_eq!(statuses(&parent), ["unknown"], "{}", parent.text);
     let accepting = json!({"statuses": ["failed", "unknown"], "accept_duplicates": true}).to_string();
     let child = resend(&gateway, &id(&parent), &accepting).await;
@@ -186,7 +186,7 @@ async fn nothing_goes_again_while_a_relative_runs_and_two_at_once_send_once() {
     let answer = move |arrival: &_| replies.pop().unwrap_or_else(|| success(arrival));
     let fake = provider(account, Box::new(answer)).await;
     let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
-    let parent = id(&gateway.send(&send_to(json!(["a"]))).await);
+    let parent = id(&gateway.send(&send_to(&json!(["a"]))).await);
     let path = format!("/v1/batches/{parent}/resend");
     let ask = || gateway.post(&path, "{}", &[("prefer", "wait=0")]);
     let (first, second) = tokio::join!(ask(), ask());

@@ -11,7 +11,7 @@ async fn a_refused_resend_makes_no_call() {
     let fake = failing(&[("a", 9)]).await;
     let settings = format!("[limits]\nbody_bytes = 4096\n{}", channel(CHANNEL, openim(), &fake, ""));
     let gateway = TestGateway::start(&settings).await;
-    let parent = id(&gateway.send(&send_to(json!(["a"]))).await);
+    let parent = id(&gateway.send(&send_to(&json!(["a"]))).await);
     for (status, code, body) in [
         (400, "invalid_json", "{".to_owned()),
         (422, "invalid_request", "[]".to_owned()),
@@ -48,9 +48,9 @@ async fn a_chain_with_a_forgotten_batch_is_not_guessed_at() {
     let fake = failing(&[("a", 9)]).await;
     let settings = format!("[store]\nmemory_batches = 2\n{}", channel(CHANNEL, openim(), &fake, ""));
     let gateway = TestGateway::start(&settings).await;
-    let parent = id(&gateway.send(&send_to(json!(["a"]))).await);
+    let parent = id(&gateway.send(&send_to(&json!(["a"]))).await);
     let child = id(&resend(&gateway, &parent, "").await);
-    gateway.send(&send_to(json!(["b"]))).await;
+    gateway.send(&send_to(&json!(["b"]))).await;
     // The record of the last one follows its answer; the parent goes with it.
     while gateway.get(&format!("/v1/batches/{parent}")).await.status != 404 {}
     let refused = resend(&gateway, &child, "").await;
@@ -63,7 +63,7 @@ async fn a_chain_with_a_forgotten_batch_is_not_guessed_at() {
 async fn a_resend_has_a_time_limit_of_its_own() {
     let fake = failing(&[("a", 1)]).await;
     let gateway = TestGateway::start(&channel(CHANNEL, openim(), &fake, "")).await;
-    let parent = id(&gateway.send(&send_to(json!(["a"]))).await);
+    let parent = id(&gateway.send(&send_to(&json!(["a"]))).await);
     let past = json!({"expires_at": "2020-01-01T00:00:00Z"}).to_string();
     let child = resend(&gateway, &parent, &past).await;
     assert_eq!((child.status, statuses(&child)), (207, vec!["failed".to_owned()]), "{}", child.text);
