@@ -64,7 +64,7 @@ pub enum Refusal {
     StillRunning(BatchId),
     /// Who got the message since cannot be known.
     #[error(
-        "batch {0}, which belongs to the same chain of resends, is no longer kept: what became of its recipients cannot be known"
+        "batch {0} of the same chain of resends is no longer kept: who got the message since cannot be known"
     )]
     NotKept(BatchId),
     /// Everybody who was asked for is settled.
