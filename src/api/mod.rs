@@ -20,6 +20,7 @@ pub mod read_batch;
 pub mod read_results;
 pub mod report;
 pub mod request_id;
+pub mod resend;
 pub mod result_parameters;
 pub mod router;
 pub mod send;

@@ -44,6 +44,8 @@ pub enum ProblemCode {
     UnsupportedMediaType,
     /// There is nothing at this path.
     NotFound,
+    /// The state of the batch is in the way.
+    Conflict,
     /// The path does not take this method.
     MethodNotAllowed,
     /// The body came too slowly.
@@ -91,6 +93,7 @@ impl ProblemCode {
                 "The content type is not supported.",
             ),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found."),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "The state of the batch is in the way."),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here.")
             }

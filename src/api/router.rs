@@ -12,7 +12,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api::body::Bodies;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::{
-    Api, MetricsAt, cancel, channels, metrics, plan_batch, probes, read_batch, read_results, request_id, send,
+    Api, MetricsAt, cancel, channels, metrics, plan_batch, probes, read_batch, read_results, request_id,
+    resend, send,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::words::Violation;
@@ -42,6 +43,7 @@ pub fn build(state: &State, metrics_at: MetricsAt) -> Router {
         // A path of its own: no typo in a plan can send.
         .route("/v1/batches/plan", post(plan_batch::plan_batch))
         .route("/v1/batches/{id}", get(read_batch::read_batch))
+        .route("/v1/batches/{id}/resend", post(resend::resend))
         .route("/v1/batches/{id}/results", get(read_results::read_results))
         .route("/v1/batches/{id}/cancel", post(cancel::cancel))
         .route("/v1/channels", get(channels::list))

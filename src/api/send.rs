@@ -18,6 +18,7 @@ use crate::api::request_id::HandedOver;
 use crate::api::router::State;
 use crate::dispatch::Overloaded;
 use crate::dispatch::plan::{Plan, RouteFault};
+use crate::dispatch::running::Running;
 use crate::domain::fault::{Fault, FaultCode};
 use crate::telemetry::trace_context::TraceId;
 
@@ -48,9 +49,20 @@ pub async fn send(
     admit(&state, patience)?;
     let plan = plan.with_trace(trace_id);
     let running = state.api.dispatcher.start(plan, patience).map_err(overloaded)?;
+    Ok(follow(&state, &handed_over, &running, &parts.headers, &preferences).await)
+}
+
+/// Waits for a batch that was just started as long as the caller prefers, and answers with its report.
+pub async fn follow(
+    state: &State,
+    handed_over: &HandedOver,
+    running: &Running,
+    headers: &HeaderMap,
+    preferences: &Preferences,
+) -> Response {
     handed_over.set(running.id());
     running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
-    Ok(answer::to_send(&running.report(), &parts.headers, &preferences))
+    answer::to_send(&running.report(), headers, preferences)
 }
 
 /// Reads a body and plans the batch that it asks for; `refused` are faults found in the headers.
@@ -122,11 +134,13 @@ fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> 
 /// Whether a new batch may come in now: asked before anything of the body is read.
 ///
 /// `patience`: how long the turns of other batches may keep it waiting.
-fn admit(state: &State, patience: Duration) -> Result<(), Problem> {
+///
+/// # Errors
+/// A [`Problem`] that says when to come back.
+pub fn admit(state: &State, patience: Duration) -> Result<(), Problem> {
     let dispatcher = &state.api.dispatcher;
     if dispatcher.is_draining() {
-        let detail = "this process is about to end: send the request again";
-        return Err(Problem::new(ProblemCode::Draining, detail).with_retry_after(RETRY_AFTER_SECONDS));
+        return Err(draining());
     }
     if dispatcher.running_count() >= state.api.settings.limits.batches_in_progress {
         let detail = "too many batches are in progress";
@@ -139,15 +153,21 @@ fn admit(state: &State, patience: Duration) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The refusal while the process ends.
+pub fn draining() -> Problem {
+    let detail = "this process is about to end: send the request again";
+    Problem::new(ProblemCode::Draining, detail).with_retry_after(RETRY_AFTER_SECONDS)
+}
+
 /// One channel has too much to do; the others may not.
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped from an error")]
-fn overloaded(error: Overloaded) -> Problem {
+pub fn overloaded(error: Overloaded) -> Problem {
     let problem = Problem::new(ProblemCode::Overloaded, error.to_string());
     problem.with_retry_after(RETRY_AFTER_SECONDS)
 }
 
 /// What asks for a batch that outlives the process, and so more than can be kept here.
-fn refuse_durable(headers: &HeaderMap, preferences: &Preferences) -> Vec<Fault> {
+pub fn refuse_durable(headers: &HeaderMap, preferences: &Preferences) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut refuse = |what: &str| {
         let detail = format!("{what}: {IN_MEMORY_ONLY}");

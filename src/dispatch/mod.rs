@@ -11,6 +11,7 @@ mod gate;
 mod measure;
 pub mod pace;
 pub mod plan;
+pub mod resend;
 pub mod retry;
 pub mod retry_budget;
 mod run;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -61,6 +63,10 @@ pub(crate) struct Shared {
     randomness: Randomness,
     metrics: Arc<Metrics>,
     running: Mutex<HashMap<BatchId, Running>>,
+    /// Tells whoever waits for it that a batch left `running`: it has ended and is recorded.
+    left: Notify,
+    /// Held from reading a family to starting its next member, so that no recipient is chosen twice.
+    resending: tokio::sync::Mutex<()>,
     /// Every task that outlives a request: the application waits for them before it ends.
     tasks: TaskTracker,
     /// Cancelled once no new work should be sent here.
@@ -94,6 +100,8 @@ impl Dispatcher {
             randomness,
             metrics,
             running: Mutex::default(),
+            left: Notify::new(),
+            resending: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
             refusing: CancellationToken::new(),
@@ -235,6 +243,7 @@ impl Shared {
 
     fn forget(&self, id: BatchId) {
         self.running().remove(&id);
+        self.left.notify_waiters();
     }
 }
 

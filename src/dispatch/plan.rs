@@ -210,8 +210,14 @@ impl PlannedRoute {
         }
         let prepared = channel.channel().adapter.prepare(route)?;
         let (recipients, chatroom_id, is_everyone) = match prepared.audience() {
-            Audience::To => (Arc::clone(&route.to), None, false),
-            Audience::Members { chatroom_id, members } => (members, Some(chatroom_id), false),
+            Audience::To => (Arc::clone(route.only.as_ref().unwrap_or(&route.to)), None, false),
+            Audience::Members { chatroom_id, members } => {
+                (route.only.clone().unwrap_or(members), Some(chatroom_id), false)
+            }
+            Audience::Everyone if route.only.is_some() => {
+                let detail = "a resend goes to the recipients that it names, never to everybody";
+                return Err(vec![Fault::new("/to", FaultCode::Conflict, detail)]);
+            }
             Audience::Everyone => (Arc::new(RecipientList::from_iter(["*"])), None, true),
         };
         if recipients.is_empty() {

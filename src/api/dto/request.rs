@@ -140,7 +140,7 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
         on_invalid: options.on_invalid,
         retry_unknown: options.retry_unknown,
         routes,
-        resend_of: None,
+        resend: None,
     };
     Decoded { batch, origins, faults, route_indexes }
 }

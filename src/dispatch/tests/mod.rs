@@ -4,5 +4,7 @@ mod bad_days;
 mod delivery;
 mod log;
 mod metrics;
+mod resend;
 mod rig;
 mod tokens;
+mod unsteady_store;

@@ -2,6 +2,7 @@
 
 mod limits;
 mod refusals;
+mod resend;
 mod results;
 mod running;
 mod secrets;
