@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +25,8 @@ pub(crate) struct Arrival {
     /// Names in lower case, in the order of arrival.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Bytes of head and body together, as they came over the wire.
+    pub(crate) size: usize,
 }
 
 impl Arrival {
@@ -58,8 +61,12 @@ pub(crate) enum Reply {
     Hang,
     /// Closes the connection with a reset.
     Reset,
-    /// Sends only so many bytes of the answer, head included, then closes.
+    /// Sends only so many bytes of the answer, head included, then closes; more than it has: closes after it.
     Cut(Response, usize),
+    /// Answers byte by byte.
+    Drip(Response),
+    /// Announces an endless chunked body and sends so many bytes of it unless the client hangs up before.
+    Flood(Response, u64),
 }
 
 /// An answer.
@@ -80,12 +87,17 @@ impl Response {
     }
 
     fn bytes(&self) -> Vec<u8> {
+        let head = format!("{}content-length: {}\r\n\r\n", self.head(), self.body.len());
+        [head.as_bytes(), &self.body].concat()
+    }
+
+    /// The head without what says how long the body is.
+    fn head(&self) -> String {
         let mut head = format!("HTTP/1.1 {} Fake\r\n", self.status);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
-        [head.as_bytes(), &self.body].concat()
+        head
     }
 }
 
@@ -122,6 +134,15 @@ struct Shared {
     ledger: Mutex<Vec<Arrival>>,
     arrived: Notify,
     script: Mutex<Script>,
+    unfinished: Mutex<Vec<Vec<u8>>>,
+    flooded_bytes: AtomicU64,
+    connections: Mutex<Connections>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Connections {
+    taken: usize,
+    open: usize,
 }
 
 impl FakeProvider {
@@ -147,6 +168,10 @@ impl FakeProvider {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }
@@ -158,6 +183,28 @@ impl FakeProvider {
     /// Everything that has arrived, in order.
     pub(crate) fn ledger(&self) -> Vec<Arrival> {
         self.shared.ledger.lock().unwrap().clone()
+    }
+
+    /// The bytes of every request that broke off before its end.
+    pub(crate) fn unfinished(&self) -> Vec<Vec<u8>> {
+        self.shared.unfinished.lock().unwrap().clone()
+    }
+
+    /// Bytes of endless bodies that the system took from it.
+    pub(crate) fn flooded_bytes(&self) -> u64 {
+        self.shared.flooded_bytes.load(Ordering::Acquire)
+    }
+
+    /// Waits until at least `taken` connections have come and all of them are over.
+    pub(crate) async fn idle(&self, taken: usize) {
+        loop {
+            let notified = self.shared.arrived.notified();
+            let connections = *self.shared.connections.lock().unwrap();
+            if connections.taken >= taken && connections.open == 0 {
+                return;
+            }
+            notified.await;
+        }
     }
 
     /// Waits until at least `count` requests have arrived.
@@ -174,7 +221,19 @@ impl FakeProvider {
 
 impl Shared {
     fn new(script: Script) -> Self {
-        Self { ledger: Mutex::default(), arrived: Notify::new(), script: Mutex::new(script) }
+        Self {
+            ledger: Mutex::default(),
+            arrived: Notify::new(),
+            script: Mutex::new(script),
+            unfinished: Mutex::default(),
+            flooded_bytes: AtomicU64::new(0),
+            connections: Mutex::default(),
+        }
+    }
+
+    fn count_connections(&self, count: impl FnOnce(&mut Connections)) {
+        count(&mut self.connections.lock().unwrap());
+        self.arrived.notify_waiters();
     }
 
     fn record(&self, arrival: &Arrival) -> Reply {
@@ -191,11 +250,16 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>, end: Cancellatio
             accepted = listener.accept() => accepted.unwrap(),
         };
         let (shared, end) = (Arc::clone(&shared), end.clone());
+        shared.count_connections(|connections| {
+            connections.taken += 1;
+            connections.open += 1;
+        });
         tasks.spawn(async move {
             tokio::select! {
                 () = end.cancelled() => {}
                 () = serve(stream, &shared) => {}
             }
+            shared.count_connections(|connections| connections.open -= 1);
         });
     }
 }
@@ -209,24 +273,59 @@ async fn serve(mut stream: TcpStream, shared: &Shared) {
             release.cancelled().await;
             reply = *then;
         }
-        match reply {
-            Reply::Respond(response) => {
-                if stream.write_all(&response.bytes()).await.is_err() {
-                    return;
-                }
-            }
-            Reply::Cut(response, count) => {
-                let bytes = response.bytes();
-                let _ = stream.write_all(&bytes[..count.min(bytes.len())]).await;
-                return;
-            }
-            Reply::Reset => {
-                let _ = stream.set_zero_linger();
-                return;
-            }
-            // Whatever the client does next, nobody here reads it.
-            Reply::Hang | Reply::After(..) => std::future::pending().await,
+        if carry_out(reply, &mut stream, shared).await.is_none() {
+            return;
         }
+    }
+    if !buffer.is_empty() {
+        shared.unfinished.lock().unwrap().push(buffer);
+        shared.arrived.notify_waiters();
+    }
+}
+
+/// Does what the script says; `None` at the end of the connection.
+async fn carry_out(reply: Reply, stream: &mut TcpStream, shared: &Shared) -> Option<()> {
+    match reply {
+        Reply::Respond(response) => stream.write_all(&response.bytes()).await.ok(),
+        Reply::Drip(response) => {
+            for byte in response.bytes() {
+                stream.write_all(&[byte]).await.ok()?;
+                tokio::task::yield_now().await;
+            }
+            Some(())
+        }
+        Reply::Cut(response, count) => {
+            let bytes = response.bytes();
+            let _ = stream.write_all(&bytes[..count.min(bytes.len())]).await;
+            None
+        }
+        Reply::Flood(response, count) => {
+            flood(&response, count, stream, shared).await;
+            None
+        }
+        Reply::Reset => {
+            let _ = stream.set_zero_linger();
+            None
+        }
+        // Whatever the client does next is read and left unanswered, until it goes.
+        Reply::Hang | Reply::After(..) => {
+            while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+            None
+        }
+    }
+}
+
+async fn flood(response: &Response, count: u64, stream: &mut TcpStream, shared: &Shared) {
+    const PIECE: &[u8; 16 * 1024] = &[b' '; 16 * 1024];
+    let head = format!("{}transfer-encoding: chunked\r\n\r\n", response.head());
+    if stream.write_all(head.as_bytes()).await.is_err() {
+        return;
+    }
+    let piece = [format!("{:x}\r\n", PIECE.len()).as_bytes(), PIECE, b"\r\n"].concat();
+    let mut sent = 0;
+    while sent < count && stream.write_all(&piece).await.is_ok() {
+        sent += 16 * 1024;
+        shared.flooded_bytes.fetch_add(16 * 1024, Ordering::AcqRel);
     }
 }
 
@@ -253,6 +352,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Ar
         query: query.to_owned(),
         headers,
         body: Vec::new(),
+        size: 0,
     };
     let announced = arrival.header("content-length").unwrap_or("0").parse::<usize>();
     let body_end = head_end + 4 + announced.expect("a length in decimal");
@@ -260,6 +360,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Ar
         read_more(stream, buffer).await?;
     }
     arrival.body = buffer[head_end + 4..body_end].to_vec();
+    arrival.size = body_end;
     buffer.drain(..body_end);
     Some(arrival)
 }
