@@ -16,7 +16,7 @@ use crate::ledger::{Batch, Carry, Conduct, Named, judge_together};
 const SEEDS: u64 = 200;
 
 /// Seeds at work at once: most of their time they wait for timeouts.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 40;
 
 /// Numbers that follow from a seed alone. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number
 /// generators", `SplitMix64`.
@@ -176,7 +176,12 @@ async fn run(seed: u64) -> Statuses {
             lane.section_with(lane.ledger.account.settings, &more)
         }
     });
-    let gateway = gateway(sections.collect::<Vec<_>>()).await;
+    let sections: Vec<_> = sections.collect();
+    // Circuits that stay closed, that open and stay open, and that open and probe all the time.
+    let circuit =
+        ["circuit_failures = 1000", "circuit_failures = 3", "circuit_failures = 2\ncircuit_pause_ms = 1"];
+    let delivery = format!("[delivery]\nthrottled_max_attempts = 2\n{}\n", circuit[dice.below(3)]);
+    let gateway = gateway(std::iter::once(delivery).chain(sections)).await;
     let reports = send_all(seed, &lanes, &gateway).await;
     gateway.leave().await;
     let mut statuses = Statuses::default();
