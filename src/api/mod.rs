@@ -9,6 +9,7 @@ pub mod body;
 pub mod cancel;
 pub mod channels;
 pub mod dto;
+pub mod head;
 pub mod page_token;
 pub mod plan_batch;
 pub mod prefer;

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Request, State as FromState};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::answer;
+use crate::api::head;
 use crate::api::problem::Problem;
 use crate::api::router::State;
 use crate::domain::id::BatchId;
@@ -41,7 +42,10 @@ pub async fn identify(FromState(state): FromState<State>, mut request: Request, 
     let instance = request.uri().path().to_owned();
     let handed_over = HandedOver::default();
     request.extensions_mut().insert(handed_over.clone());
-    let mut response = next.run(request).await;
+    let mut response = match head::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let text = id.to_str().unwrap_or_default();
         response = if let Some(batch_id) = handed_over.get() {

@@ -1,8 +1,13 @@
 //! Wires the modules into one running gateway.
 
+mod activity;
+mod connection;
 mod server;
 pub mod settings;
+mod watched;
 
+#[cfg(test)]
+mod connection_tests;
 #[cfg(test)]
 mod tests;
 

@@ -17,7 +17,9 @@ pub struct ServerSettings {
     pub max_connections: usize,
     /// Most time until a new connection sends something.
     pub first_bytes_timeout: Duration,
-    /// Most time between two requests of a connection, and for the head of each.
+    /// Most time from the first byte of a request's head to its dispatch.
+    pub head_timeout: Duration,
+    /// Most time between two requests of a connection, and between two pieces of an answer that it takes.
     pub idle_timeout: Duration,
 }
 
@@ -36,14 +38,18 @@ impl ServerSettings {
         let max_connections = fields
             .required_u64("max_connections", 1..=1_000_000)
             .and_then(|count| usize::try_from(count).ok());
-        let first_bytes_timeout =
-            fields.required_u64("first_bytes_timeout_ms", 1..=600_000).map(Duration::from_millis);
+        let milliseconds = |fields: &mut Fields<'_>, name: &str| {
+            fields.required_u64(name, 1..=600_000).map(Duration::from_millis)
+        };
+        let first_bytes_timeout = milliseconds(fields, "first_bytes_timeout_ms");
+        let head_timeout = milliseconds(fields, "head_timeout_ms");
         let idle_timeout = fields.required_u64("idle_timeout_seconds", 1..=3_600).map(Duration::from_secs);
         Some(Self {
             listen: listen?,
             insecure: insecure?,
             max_connections: max_connections?,
             first_bytes_timeout: first_bytes_timeout?,
+            head_timeout: head_timeout?,
             idle_timeout: idle_timeout?,
         })
     }

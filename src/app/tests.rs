@@ -15,12 +15,13 @@ use super::*;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
-fn settings(max_connections: usize) -> ServerSettings {
+pub(super) fn settings(max_connections: usize) -> ServerSettings {
     ServerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         insecure: false,
         max_connections,
         first_bytes_timeout: Duration::from_secs(10),
+        head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
     }
 }

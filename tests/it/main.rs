@@ -13,6 +13,8 @@ mod fault_proxy;
 mod fixtures;
 mod harness;
 mod ledger;
+mod process;
 mod promises;
+mod raw;
 mod sandbox;
 mod signatures;

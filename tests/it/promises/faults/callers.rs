@@ -4,11 +4,12 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Lane, bare_request, gateway};
+use super::{Lane, gateway};
 use crate::accounts::Account;
 use crate::fault_proxy::{Direction, End, Fault, FaultProxy, Place, faults};
 use crate::harness::TestGateway;
 use crate::ledger::{judge, willing};
+use crate::raw::post;
 
 async fn lane() -> Lane {
     Lane::start(Account::of("tencent_tim"), "calls", willing(), faults([])).await
@@ -19,7 +20,7 @@ async fn through(gateway: &TestGateway, fault: Fault, body: &Value) -> Vec<u8> {
     let proxy = FaultProxy::start(gateway.address(), faults([fault])).await;
     let mut caller = TcpStream::connect(proxy.address()).await.unwrap();
     // The connection may break while it is written to or read from: that is the case.
-    let _ = caller.write_all(&bare_request(body)).await;
+    let _ = caller.write_all(&post("connection: close\r\n", body.to_string().as_bytes())).await;
     let mut answer = Vec::new();
     let _ = caller.read_to_end(&mut answer).await;
     drop(caller);

@@ -1,19 +1,15 @@
 //! What a provider answers does not decide how much memory we take: measured at a process of its own.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use super::Lane;
 use super::answers::gzip_bomb;
-use super::{Lane, bare_request};
 use crate::accounts::ACCOUNTS;
 use crate::fake_provider::Response;
 use crate::fault_proxy::faults;
 use crate::ledger::{Carry, Conduct, Dialect, Named};
+use crate::process::Process;
+use crate::raw::post;
 
 /// Bytes that each hostile answer wants to fill.
 const WANTED: u64 = 100 << 20;
@@ -21,51 +17,13 @@ const WANTED: u64 = 100 << 20;
 /// Most kilobytes that the process may grow by over all hostile answers, which come one by one.
 const MOST_GROWTH: u64 = 16 << 10;
 
-/// A gateway in a process of its own; dropping it ends it.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-    _config: tempfile::NamedTempFile,
-}
-
-impl Process {
-    fn start(toml: &str) -> Self {
-        let config = tempfile::NamedTempFile::new().unwrap();
-        let server = "[server]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
-        std::fs::write(config.path(), format!("{server}{toml}")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imcast"));
-        command.arg("serve").arg("--config").arg(config.path()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            serde_json::from_str::<Value>(&line).ok()?["server.address"].as_str()?.parse().ok()
-        });
-        // Whoever logs must find somebody who reads.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { address: address.expect("a gateway that listens"), child, _config: config }
-    }
-
-    async fn send(&self, body: &Value) -> String {
-        let mut caller = TcpStream::connect(self.address).await.unwrap();
-        caller.write_all(&bare_request(body)).await.unwrap();
-        let mut answer = String::new();
-        caller.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-
-    /// The most memory that it ever held, in kilobytes.
-    fn peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Sends a batch over a connection of its own and brings status and body of the answer.
+async fn send(process: &Process, lane: &Lane, marker: &str) -> (u16, Value) {
+    let body = lane.request(&lane.batch(marker, 2)).to_string();
+    let mut caller = process.connect().await.unwrap();
+    caller.write(&post("prefer: wait=25\r\n", body.as_bytes())).await;
+    let answer = caller.answer().await.unwrap();
+    (answer.status, serde_json::from_str(&answer.body).unwrap())
 }
 
 /// Answers that want memory, one after the other and again from the start.
@@ -100,21 +58,20 @@ async fn hostile_answers_do_not_fill_the_memory() {
     // The circuits stay closed: every hostile answer is to be read.
     let delivery = "[delivery]\ncircuit_failures = 1000\n".to_owned();
     let sections = lanes.iter().map(|lane| lane.section(""));
-    let process = Process::start(&std::iter::once(delivery).chain(sections).collect::<String>());
+    let process = Process::start(&std::iter::once(delivery).chain(sections).collect::<String>()).await;
     for lane in &lanes {
         for _ in 0..3 {
-            let answer = process.send(&lane.request(&lane.batch("friendly", 2))).await;
-            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            let (status, report) = send(&process, lane, "friendly").await;
+            assert_eq!(status, 200, "{report}");
         }
     }
-    let before = process.peak();
+    let before = process.peak_memory();
     for _ in 0..8 {
         for lane in &lanes {
-            let answer = process.send(&lane.request(&lane.batch("hostile", 2))).await;
-            assert!(answer.starts_with("HTTP/1.1 207"), "{answer}");
-            assert!(answer.contains("\"unknown\":2"), "{answer}");
+            let (status, report) = send(&process, lane, "hostile").await;
+            assert_eq!((status, &report["counts"]["unknown"]), (207, &Value::from(2)), "{report}");
         }
     }
-    let growth = process.peak() - before;
+    let growth = process.peak_memory() - before;
     assert!(growth < MOST_GROWTH, "grew by {growth} kB from {before} kB");
 }

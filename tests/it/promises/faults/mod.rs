@@ -112,14 +112,6 @@ fn statuses(report: &Value) -> Vec<&str> {
     results.iter().map(|result| result["status"].as_str().unwrap()).collect()
 }
 
-/// The bytes of a request to send, over a connection of its own.
-fn bare_request(body: &Value) -> Vec<u8> {
-    let body = body.to_string();
-    let head =
-        "POST /v1/batches HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
-    format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
 /// A gateway with all these channels.
 async fn gateway(sections: impl IntoIterator<Item = String>) -> TestGateway {
     TestGateway::start(&sections.into_iter().collect::<String>()).await
