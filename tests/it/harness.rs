@@ -110,6 +110,10 @@ impl TestGateway {
         answer(request).await
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.base_url.trim_start_matches("http://").parse().unwrap()
+    }
+
     /// A bare connection, for callers that misbehave.
     pub(crate) async fn connect(&self) -> TcpStream {
         self.try_connect().await.unwrap()
@@ -121,7 +125,7 @@ impl TestGateway {
     }
 
     async fn try_connect(&self) -> std::io::Result<TcpStream> {
-        TcpStream::connect(self.base_url.trim_start_matches("http://")).await
+        TcpStream::connect(self.address()).await
     }
 }
 

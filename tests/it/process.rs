@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CHANNEL: &str = "under-test";
 
 /// A running `imcast serve`; dropping it kills the process.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     log: UnboundedReceiver<String>,
     address: SocketAddr,
@@ -28,7 +28,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(toml: &str) -> Self {
+    pub(crate) async fn start(toml: &str) -> Self {
         let config = tempfile::NamedTempFile::new().unwrap();
         let common = "[server]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
         std::fs::write(config.path(), format!("{common}{toml}")).unwrap();
@@ -73,8 +73,16 @@ impl Process {
         self.child.wait().unwrap()
     }
 
-    async fn connect(&self) -> std::io::Result<RawCaller> {
+    pub(crate) async fn connect(&self) -> std::io::Result<RawCaller> {
         TcpStream::connect(self.address).await.map(RawCaller::new)
+    }
+
+    /// The most memory that it ever held, in kilobytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     async fn ask(&self, request: &[u8]) -> (u16, String) {

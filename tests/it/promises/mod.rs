@@ -1,5 +1,6 @@
 //! What the gateway promises its callers, one test or more for each promise.
 
+mod faults;
 mod limits;
 mod refusals;
 mod resend;
