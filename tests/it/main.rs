@@ -12,5 +12,8 @@ mod fake_provider;
 mod fixtures;
 mod harness;
 mod promises;
+mod replay;
 mod sandbox;
 mod signatures;
+#[path = "../../fuzz/src/targets/mod.rs"]
+mod targets;
