@@ -15,6 +15,9 @@ use crate::api::settings::Limits;
 /// Most time between two pieces of a body; a caller that is slower holds memory for nothing.
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Most bytes of room for a body of which nothing has come: an announcement costs a caller nothing.
+const FIRST_ROOM: usize = 64 * 1024;
+
 /// How soon to come back when bodies take up all the memory that they may, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -109,8 +112,8 @@ impl Bodies {
             Some(Ok(length)) if length <= self.most_bytes => length,
             Some(Ok(_) | Err(_)) => return Err(self.too_long()),
         };
-        let mut permit = self.take(expected)?;
-        let mut bytes = Vec::with_capacity(expected);
+        let mut permit = self.take(expected.min(FIRST_ROOM))?;
+        let mut bytes = Vec::with_capacity(permit.num_permits());
         loop {
             let frame = match tokio::time::timeout(MOST_PAUSE, body.frame()).await {
                 Ok(None) => break,
@@ -128,9 +131,13 @@ impl Bodies {
             if length > self.most_bytes {
                 return Err(self.too_long());
             }
-            let missing = length.saturating_sub(permit.num_permits());
-            if missing > 0 {
-                permit.merge(self.take(missing)?);
+            let room = permit.num_permits();
+            if length > room {
+                // Doubled, so that a long body is moved seldom, but never beyond what can still come.
+                let most = if expected == 0 { self.most_bytes } else { expected };
+                let wanted = room.saturating_mul(2).min(most).max(length);
+                permit.merge(self.take(wanted - room)?);
+                bytes.reserve_exact(wanted - bytes.len());
             }
             bytes.extend_from_slice(piece);
         }

@@ -200,7 +200,9 @@ fn as_array(json: Value, depth: usize) -> Value {
         Value::Object(members) => {
             members.into_iter().map(|(name, value)| (name, as_array(value, depth - 1))).collect()
         }
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            other
+        }
     }
 }
 
