@@ -208,6 +208,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     for action in 0..6 {
         seeds.extend(fields.iter().map(|field| format!("{action}\n{field}").into_bytes()));
     }
+    // As long as an id may be.
+    seeds.push(format!("4\nx-request-id: {}", "a".repeat(128)).into_bytes());
     for (index, query) in queries.iter().enumerate() {
         seeds.push(format!("3{query}\n").into_bytes());
         seeds.push(format!("3{query}\n{}", fields[7 + index % 4]).into_bytes());

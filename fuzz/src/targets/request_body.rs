@@ -84,7 +84,7 @@ fn check_plan(text: &[u8]) {
 fn recipients(body: &[u8], is_lines: bool) -> Option<Vec<String>> {
     let text = std::str::from_utf8(body).ok()?;
     if is_lines {
-        let mut lines = text.lines().filter(|line| !line.trim_matches([' ', '\t']).is_empty());
+        let mut lines = text.lines().filter(|line| !line.trim_matches([' ', '\t', '\r']).is_empty());
         let head: Value = serde_json::from_str(lines.next()?).ok()?;
         has_own_audience(&head).then_some(())?;
         return lines.map(|line| recipient(&serde_json::from_str(line).ok()?)).collect();
