@@ -111,7 +111,7 @@ impl Prepared for ModelRoute {
             ("forbidden", _) => refused(FailureKind::Permission, Repeat::EndsRoute, None),
             ("old-token", _) => refused(FailureKind::Authentication, Repeat::WithNewToken, None),
             ("undecided", _) => Verdict::Undecided(Failure::provider(FailureKind::ProviderError)),
-            ("miscount", _) => Verdict::Answered(Outcomes::same(accepted(), call.recipients.len() + 1)),
+            ("miscount", _) => Verdict::Answered(Outcomes::same(accepted(), call.recipients.len() + 2)),
             // Without the hook, which would write to standard error.
             ("panic", _) => std::panic::resume_unwind(Box::new("planted")),
             _ => return Err(DecodeError::NotDocumented),

@@ -111,3 +111,25 @@ fn a_channel_in_trouble_changes_nothing_for_the_others() {
     });
     assert!(compared.into_inner() > 200);
 }
+#[test]
+fn survey() {
+    let found = Mutex::new(std::collections::BTreeMap::<String, (u64, String)>::new());
+    each(knob("IMCAST_SEEDS").unwrap_or(10_000), |seed| {
+        let scenario = Scenario::draw(seed);
+        for line in invariants::broken(&scenario, &play(&scenario)) {
+            let class: String = line
+                .chars()
+                .filter(|c| !c.is_ascii_digit())
+                .collect::<String>()
+                .split_whitespace()
+                .skip(1)
+                .take(6)
+                .collect::<Vec<_>>()
+                .join(" ");
+            let mut found = found.lock().unwrap();
+            found.entry(class).or_insert((0, format!("{seed}: {line}"))).0 += 1;
+        }
+        Ok(())
+    });
+    panic!("{:#?}", found.lock().unwrap());
+}
