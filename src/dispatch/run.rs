@@ -155,47 +155,17 @@ impl RouteRun {
         if self.shared.draining.is_cancelled() {
             return Err(self.shutdown());
         }
-        self.take_budget(planned, recipient_count).await?;
+        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, time_left) else {
+            // The budget's turn comes after the batch's time is over: nothing is left to wait for.
+            return Err(expired());
+        };
+        if !wait.is_zero() {
+            self.state.count_wait(self.route_index, wait);
+            self.unless_stopped(tokio::time::sleep(wait)).await?;
+        }
         // While this call waited, another one may have ended the route.
         self.check_ended()?;
         Ok(permit)
-    }
-
-    /// Waits until the budgets let a call through that can start at once.
-    async fn take_budget(&self, planned: &PlannedRoute, recipient_count: usize) -> Result<(), Stop> {
-        loop {
-            // First the token: calls that waited for one after their time had come would leave all together.
-            self.unless_stopped(self.fetch_token(planned)).await?.map_err(Stop)?;
-            let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, self.time_left())
-            else {
-                // The budget's turn comes after the batch's time is over: nothing is left to wait for.
-                return Err(expired());
-            };
-            if !wait.is_zero() {
-                self.state.count_wait(self.route_index, wait);
-                self.unless_stopped(tokio::time::sleep(wait)).await?;
-            }
-            if self.has_token(planned) {
-                return Ok(());
-            }
-        }
-    }
-
-    fn has_token(&self, planned: &PlannedRoute) -> bool {
-        match &planned.channel.channel().auth {
-            Auth::Sign(_) => true,
-            Auth::Token(grant) => planned.channel.tokens.has_token(&**grant, self.shared.clock.now()),
-        }
-    }
-
-    async fn fetch_token(&self, planned: &PlannedRoute) -> Result<(), Failure> {
-        match &planned.channel.channel().auth {
-            Auth::Sign(_) => Ok(()),
-            Auth::Token(grant) => {
-                let source = token_source(&self.shared, &planned.channel, &**grant);
-                planned.channel.tokens.get(source).await.map(drop)
-            }
-        }
     }
 
     fn check_ended(&self) -> Result<(), Stop> {
@@ -284,7 +254,14 @@ impl RouteRun {
             return Err(expired());
         }
         self.unless_stopped(tokio::time::sleep(after)).await?;
-        self.take_budget(planned, recipient_count).await
+        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, self.time_left()) else {
+            return Err(expired());
+        };
+        if !wait.is_zero() {
+            self.state.count_wait(self.route_index, wait);
+            self.unless_stopped(tokio::time::sleep(wait)).await?;
+        }
+        Ok(())
     }
 
     /// Fetches the channel's next token in the background when the present one is near its end.
