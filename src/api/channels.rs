@@ -11,7 +11,7 @@ use crate::api::problem::{Problem, ProblemCode};
 use crate::api::router::State;
 use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::{BudgetStatus, ChannelRuntime};
-use crate::dispatch::token::TokenStatus;
+use crate::dispatch::circuit::CircuitStatus;
 use crate::domain::message::MessageType;
 
 /// Answers with all channels, by name.
@@ -61,14 +61,19 @@ fn describe(dispatcher: &Dispatcher, channel: &ChannelRuntime) -> Value {
         },
         "budgets": { "calls": budget(status.calls), "messages": budget(status.messages) },
         "in_flight": status.in_flight,
-        "token": match status.token {
-            TokenStatus::NotNeeded => "not_needed",
-            TokenStatus::Fixed => "fixed",
-            TokenStatus::None => "none",
-            TokenStatus::Valid => "valid",
-            TokenStatus::Failing => "failing",
-        },
+        "routes_in_progress": status.route_count,
+        "circuit": circuit(status.circuit),
+        "token": status.token.as_str(),
     })
+}
+
+/// Whether calls go out; while they do not, how long until one tries.
+fn circuit(status: CircuitStatus) -> Value {
+    let retry_in_seconds = match status {
+        CircuitStatus::Open { retry_in } => Some(retry_in.as_secs_f64().ceil()),
+        CircuitStatus::Closed | CircuitStatus::HalfOpen => None,
+    };
+    json!({ "state": status.as_str(), "retry_in_seconds": retry_in_seconds })
 }
 
 /// Every type with whether it is carried, and why not.

@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod answer;
 pub mod body;
+pub mod cancel;
 pub mod channels;
 pub mod dto;
 pub mod page_token;

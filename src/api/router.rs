@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::body::Bodies;
 use crate::api::problem::{Problem, ProblemCode};
-use crate::api::{Api, channels, plan_batch, probes, read_batch, read_results, request_id, send};
+use crate::api::{Api, cancel, channels, plan_batch, probes, read_batch, read_results, request_id, send};
 
 /// What every action gets; lives as long as the router.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ pub fn build(api: Arc<Api>) -> Router {
         .route("/v1/batches/plan", post(plan_batch::plan_batch))
         .route("/v1/batches/{id}", get(read_batch::read_batch))
         .route("/v1/batches/{id}/results", get(read_results::read_results))
+        .route("/v1/batches/{id}/cancel", post(cancel::cancel))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{name}", get(channels::read))
         .route("/livez", get(probes::live))

@@ -14,6 +14,7 @@ use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
+use crate::dispatch::Overloaded;
 use crate::dispatch::plan::{Plan, RouteFault};
 use crate::domain::fault::{Fault, FaultCode};
 
@@ -40,7 +41,7 @@ pub async fn send(
     let plan = read_plan(&state, &parts.headers, body, refused).await?;
     // The body may have taken long.
     admit(&state)?;
-    let running = state.api.dispatcher.start(plan);
+    let running = state.api.dispatcher.start(plan).map_err(overloaded)?;
     handed_over.set(running.id());
     running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
     Ok(answer::to_send(&running.report(), &parts.headers, &preferences))
@@ -124,6 +125,13 @@ fn admit(state: &State) -> Result<(), Problem> {
         return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
     }
     Ok(())
+}
+
+/// One channel has too much to do; the others may not.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped from an error")]
+fn overloaded(error: Overloaded) -> Problem {
+    let problem = Problem::new(ProblemCode::Overloaded, error.to_string());
+    problem.with_retry_after(RETRY_AFTER_SECONDS)
 }
 
 /// What asks for a batch that outlives the process, and so more than can be kept here.

@@ -32,32 +32,27 @@ pub(super) struct Trial<'a> {
     pub(super) call: Call<'a>,
 }
 
-/// What a try came to, and the token that it used.
-pub(super) struct Tried {
-    /// What it came to.
-    pub(super) result: Try,
-    /// Whether a request for it left for the provider, or tried to.
-    pub(super) was_called: bool,
-    /// The token in it, so that a refusal drops that one and no newer one.
-    pub(super) token: Option<Token>,
-}
+/// A request that can be written, and the token in it, so that a refusal drops that one and no newer one.
+pub(super) type Ready = (WireRequest, Option<Token>);
 
 impl Trial<'_> {
-    /// Makes the try.
-    pub(super) async fn run(&self) -> Tried {
-        let Some(mut request) = guarded("encode", || self.prepared.encode(&self.call)) else {
-            return Tried::unsent(Failure::gateway(FailureKind::Internal), None);
-        };
-        let token = match self.authorize(&mut request).await {
-            Ok(token) => token,
-            Err(failure) => return Tried::unsent(failure, None),
-        };
-        let sent = self.channel.http().clone().oneshot(request).await;
-        let result = match sent {
+    /// Encodes the call and gives it its credential; nothing of it is written.
+    ///
+    /// # Errors
+    /// The [`Failure`] of its recipients: nothing was sent to anybody.
+    pub(super) async fn request(&self) -> Result<Ready, Failure> {
+        let mut request = guarded("encode", || self.prepared.encode(&self.call))
+            .ok_or_else(|| Failure::gateway(FailureKind::Internal))?;
+        let token = self.authorize(&mut request).await?;
+        Ok((request, token))
+    }
+
+    /// Writes the request and reads the answer.
+    pub(super) async fn send(&self, request: WireRequest) -> Try {
+        match self.channel.http().clone().oneshot(request).await {
             Ok(response) => self.decode(&response),
             Err(error) => self.transport_result(&error),
-        };
-        Tried { result, was_called: true, token }
+        }
     }
 
     async fn authorize(&self, request: &mut WireRequest) -> Result<Option<Token>, Failure> {
@@ -103,12 +98,6 @@ impl Trial<'_> {
             },
             TransportError::Timeout | TransportError::ConnectionReset => Try::Lost(transport_failure(error)),
         }
-    }
-}
-
-impl Tried {
-    fn unsent(failure: Failure, token: Option<Token>) -> Self {
-        Self { result: Try::Unsent { failure, may_pass: false }, was_called: false, token }
     }
 }
 

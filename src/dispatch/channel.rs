@@ -1,21 +1,20 @@
-//! One channel at work: its connections, its turns, its budgets, its token.
+//! One channel at work: its connections, its turns, its bounds, its token.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::adapter::Auth;
 use crate::adapter::channel::Channel;
 use crate::adapter::profile::Profile;
-use crate::adapter::{Auth, Chunking, MessageCost};
+use crate::dispatch::circuit::CircuitStatus;
 use crate::dispatch::clock::Clock;
-use crate::dispatch::pace::{Budget, Pacer};
+use crate::dispatch::gate::Gate;
 use crate::dispatch::settings::Settings;
 use crate::dispatch::token::{TokenCache, TokenStatus};
 use crate::domain::id::ChannelName;
 use crate::domain::recipients::widen;
-use crate::domain::report::BudgetKind;
 use crate::transport::HttpService;
 
 /// What the dispatcher needs for one channel.
@@ -36,7 +35,8 @@ pub struct ChannelRuntime {
     /// One permit per call in flight; waiters are served in the order in which they came, and a route asks for
     /// one call at a time, so running batches take turns chunk by chunk.
     pub(super) turns: Arc<Semaphore>,
-    pacer: Mutex<Pacer>,
+    /// Budgets, circuit, repeats and backlog: what decides whether a call may start now.
+    pub(super) gate: Mutex<Gate>,
     pub(super) tokens: TokenCache,
 }
 
@@ -51,6 +51,10 @@ pub struct ChannelStatus {
     pub calls: Option<BudgetStatus>,
     /// The message budget; `None` = not paced.
     pub messages: Option<BudgetStatus>,
+    /// Whether calls go out at all.
+    pub circuit: CircuitStatus,
+    /// Routes of batches that it works on or keeps waiting.
+    pub route_count: usize,
     /// The token.
     pub token: TokenStatus,
 }
@@ -66,15 +70,9 @@ pub struct BudgetStatus {
 
 impl ChannelRuntime {
     pub(super) fn new(parts: ChannelParts, settings: &Settings) -> Self {
-        let common = &parts.channel.settings;
-        let now = Instant::now();
-        let margin = settings.budget_margin;
-        let largest_call = to_f64(parts.channel.adapter.profile().recipients_per_call.get());
-        let budget = |limit: Option<f64>, cost| limit.map(|limit| Budget::new(limit, margin, cost, now));
-        let calls = budget(common.calls_per_second, 1.0);
-        let messages = budget(common.messages_per_second, largest_call);
-        let turns = Arc::new(Semaphore::new(widen(common.max_in_flight.get())));
-        Self { turns, pacer: Mutex::new(Pacer { calls, messages }), tokens: TokenCache::default(), parts }
+        let turns = Arc::new(Semaphore::new(widen(parts.channel.settings.max_in_flight.get())));
+        let gate = Mutex::new(Gate::new(&parts.channel, settings, Instant::now()));
+        Self { turns, gate, tokens: TokenCache::default(), parts }
     }
 
     /// Its name.
@@ -113,16 +111,18 @@ impl ChannelRuntime {
         let common = &self.parts.channel.settings;
         let now = Instant::now();
         let max_in_flight = widen(common.max_in_flight.get());
-        let budget = |limit: Option<f64>, budget: &Option<Budget>| {
-            let budget = budget.as_ref()?;
-            Some(BudgetStatus { per_second: limit?, available: budget.available(now) })
+        let budget = |per_second: Option<f64>, available: Option<f64>| {
+            Some(BudgetStatus { per_second: per_second?, available: available? })
         };
-        let pacer = self.pacer();
+        let gate = self.gate();
+        let (calls, messages) = gate.pacer.available(now);
         ChannelStatus {
             in_flight: max_in_flight.saturating_sub(self.turns.available_permits()),
             max_in_flight,
-            calls: budget(common.calls_per_second, &pacer.calls),
-            messages: budget(common.messages_per_second, &pacer.messages),
+            calls: budget(common.calls_per_second, calls),
+            messages: budget(common.messages_per_second, messages),
+            circuit: gate.circuit.status(now),
+            route_count: gate.backlog.route_count(),
             token: match &self.parts.channel.auth {
                 Auth::Sign(_) => TokenStatus::NotNeeded,
                 Auth::Token(grant) => self.tokens.status(&**grant, clock.now()),
@@ -137,52 +137,4 @@ impl ChannelRuntime {
     pub(super) const fn http(&self) -> &HttpService {
         &self.parts.http
     }
-
-    /// Takes one call for `recipient_count` recipients from the budgets if its time comes within `most`.
-    pub(super) fn reserve(
-        &self,
-        chunking: Chunking,
-        recipient_count: usize,
-        most: Duration,
-    ) -> Option<Duration> {
-        let messages = messages(chunking, recipient_count);
-        let now = Instant::now();
-        let mut pacer = self.pacer();
-        (pacer.wait(now, messages) <= most).then(|| pacer.reserve(now, messages))
-    }
-
-    /// Slows the channel down because the provider refused a call for its rate.
-    pub(super) fn hold(&self, pause: Duration) {
-        self.pacer().hold(Instant::now(), pause);
-    }
-
-    /// How long the budgets make these calls wait, and which one binds.
-    pub(super) fn eta(
-        &self,
-        chunking: Chunking,
-        calls: usize,
-        recipients: usize,
-    ) -> (Duration, Option<BudgetKind>) {
-        let messages = match chunking.cost {
-            MessageCost::PerRecipient => recipients,
-            MessageCost::PerCall => calls,
-        };
-        self.pacer().eta(Instant::now(), to_f64(calls), to_f64(messages))
-    }
-
-    fn pacer(&self) -> std::sync::MutexGuard<'_, Pacer> {
-        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn messages(chunking: Chunking, recipient_count: usize) -> f64 {
-    match chunking.cost {
-        MessageCost::PerRecipient => to_f64(recipient_count.max(1)),
-        MessageCost::PerCall => 1.0,
-    }
-}
-
-/// Exact up to 2^32, which no batch reaches.
-fn to_f64(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -66,6 +66,17 @@ impl Randomness {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
+
+    /// The next number as a fraction from 0 to 1.
+    pub fn fraction(&self) -> f64 {
+        fraction(self.next())
+    }
+}
+
+/// A random number as a fraction from 0 to 1.
+#[must_use]
+pub fn fraction(number: u64) -> f64 {
+    f64::from(u32::try_from(number >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -3,15 +3,21 @@
 //! Knows no provider and no HTTP API. A batch belongs to the dispatcher, not to the connection it came on.
 
 mod attempt;
+pub mod backlog;
 pub mod channel;
+pub mod circuit;
 pub mod clock;
+mod gate;
 pub mod pace;
 pub mod plan;
 pub mod retry;
+pub mod retry_budget;
 mod run;
 pub mod running;
 pub mod settings;
 pub mod token;
+mod turn;
+pub mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
-use crate::dispatch::plan::{Plan, RouteFault};
+use crate::dispatch::plan::{Plan, PlannedRoute, RouteFault};
 use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::Batch;
@@ -33,6 +39,14 @@ use crate::store::{Store, StoreError};
 /// Sends batches; shared as `Arc<Dispatcher>`.
 pub struct Dispatcher {
     shared: Arc<Shared>,
+}
+
+/// A channel has more to do than it may keep waiting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("channel `{channel}` has too much to do")]
+pub struct Overloaded {
+    /// Which channel.
+    pub channel: ChannelName,
 }
 
 /// What all channels and batches share.
@@ -129,11 +143,17 @@ impl Dispatcher {
     }
 
     /// Hands a planned batch over: from here on it runs to its end whatever becomes of the caller.
-    pub fn start(&self, plan: Plan) -> Running {
+    ///
+    /// # Errors
+    /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
+    pub fn start(&self, plan: Plan) -> Result<Running, Overloaded> {
+        let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
+        let enter = |planned| PlannedRoute::enter(planned).ok_or_else(|| full(planned));
+        let places = plan.routes.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
         let running = Running::new(plan);
         self.shared.running().insert(running.id(), running.clone());
-        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone()));
-        running
+        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places));
+        Ok(running)
     }
 
     /// The batch of this id if it still runs.

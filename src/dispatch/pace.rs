@@ -8,6 +8,10 @@ use tokio::time::Instant;
 
 use crate::domain::report::BudgetKind;
 
+/// To which part of its rate a channel falls when the provider refuses a call for its rate, and the least part.
+const SLOWDOWN: f64 = 0.5;
+const SLOWEST: f64 = 0.1;
+
 /// One budget as a token bucket in its virtual-scheduling form (GCRA).
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -35,10 +39,11 @@ impl Budget {
         Self { rate, burst, full_at: now }
     }
 
-    /// Takes `cost` tokens and says how long to wait before using them.
-    pub fn reserve(&mut self, now: Instant, cost: f64) -> Duration {
+    /// Takes `cost` tokens and says how long to wait before using them; `pace` is the part of the rate at which
+    /// they come in, above 0 and at most 1.
+    pub fn reserve(&mut self, now: Instant, cost: f64, pace: f64) -> Duration {
         let wait = self.wait(now, cost);
-        self.full_at = self.full_at.max(now) + self.seconds(cost);
+        self.full_at = self.full_at.max(now) + seconds(cost, self.rate * pace);
         wait
     }
 
@@ -46,13 +51,13 @@ impl Budget {
     #[must_use]
     pub fn wait(&self, now: Instant, cost: f64) -> Duration {
         // Savings of at most one burst may be used up; a call larger than the burst starts with a full bucket.
-        let usable = self.seconds(self.burst - cost.min(self.burst));
+        let usable = seconds(self.burst - cost.min(self.burst), self.rate);
         self.full_at.checked_sub(usable).map_or(Duration::ZERO, |ready| ready.saturating_duration_since(now))
     }
 
-    /// Lets nothing through for `pause`.
-    pub fn hold(&mut self, now: Instant, pause: Duration) {
-        self.full_at = self.full_at.max(now + pause + self.seconds(self.burst));
+    /// Lets nothing through until then.
+    pub fn hold(&mut self, until: Instant) {
+        self.full_at = self.full_at.max(until + seconds(self.burst, self.rate));
     }
 
     /// How many tokens are there; less than zero while calls wait.
@@ -67,52 +72,112 @@ impl Budget {
     pub const fn per_second(&self) -> f64 {
         self.rate
     }
-
-    fn seconds(&self, tokens: f64) -> Duration {
-        Duration::try_from_secs_f64(tokens / self.rate).unwrap_or(Duration::ZERO)
-    }
 }
 
-/// A channel's budgets together.
+fn seconds(tokens: f64, rate: f64) -> Duration {
+    Duration::try_from_secs_f64(tokens / rate).unwrap_or(Duration::ZERO)
+}
+
+/// A channel's budgets together, and what the provider's refusals do to them.
 #[derive(Clone, Debug)]
 pub struct Pacer {
-    /// Provider calls; `None` = not paced.
-    pub calls: Option<Budget>,
-    /// Messages; `None` = not paced.
-    pub messages: Option<Budget>,
+    calls: Option<Budget>,
+    messages: Option<Budget>,
+    /// How long it takes after a refusal until the whole rate is used again.
+    recovery: Duration,
+    penalty: Option<Penalty>,
+    /// How often the channel was held: what was reserved before the last time has to be reserved anew.
+    hold_count: u64,
+}
+
+/// After a refusal for the rate: nothing goes out for a while, then little, then more and more.
+#[derive(Clone, Copy, Debug)]
+struct Penalty {
+    until: Instant,
+    /// The part of the rate that is used at its end.
+    pace: f64,
+}
+
+/// A place in the budgets.
+#[derive(Clone, Copy, Debug)]
+pub struct Reservation {
+    /// How long to wait before using it.
+    pub wait: Duration,
+    hold_count: u64,
 }
 
 impl Pacer {
-    /// Takes one call and `messages` messages, and says how long to wait before using them.
-    pub fn reserve(&mut self, now: Instant, messages: f64) -> Duration {
-        let calls = self.calls.as_mut().map(|budget| budget.reserve(now, 1.0)).unwrap_or_default();
-        let messages = self.messages.as_mut().map(|budget| budget.reserve(now, messages)).unwrap_or_default();
-        calls.max(messages)
-    }
-
-    /// How long [`Self::reserve`] would say to wait.
+    /// Full budgets; `None` = not paced. After a refusal the whole rate is used again after `recovery`.
     #[must_use]
-    pub fn wait(&self, now: Instant, messages: f64) -> Duration {
-        let calls = self.calls.as_ref().map(|budget| budget.wait(now, 1.0)).unwrap_or_default();
-        let messages = self.messages.as_ref().map(|budget| budget.wait(now, messages)).unwrap_or_default();
-        calls.max(messages)
+    pub const fn new(calls: Option<Budget>, messages: Option<Budget>, recovery: Duration) -> Self {
+        Self { calls, messages, recovery, penalty: None, hold_count: 0 }
     }
 
-    /// Lets nothing through for `pause`, because the provider refused a call for its rate.
-    pub fn hold(&mut self, now: Instant, pause: Duration) {
-        for budget in [&mut self.calls, &mut self.messages].into_iter().flatten() {
-            budget.hold(now, pause);
+    /// Takes one call and `messages` messages if their time comes within `most`.
+    pub fn reserve(&mut self, now: Instant, messages: f64, most: Duration) -> Option<Reservation> {
+        let calls = self.calls.as_ref().map(|budget| budget.wait(now, 1.0));
+        let held = self.penalty.map(|penalty| penalty.until.saturating_duration_since(now));
+        let longest = self.messages.as_ref().map(|budget| budget.wait(now, messages)).max(calls).max(held);
+        let wait = longest.unwrap_or_default();
+        if wait > most {
+            return None;
         }
+        let pace = self.pace(now + wait);
+        for (budget, cost) in [(&mut self.calls, 1.0), (&mut self.messages, messages)] {
+            if let Some(budget) = budget {
+                budget.reserve(now, cost, pace);
+            }
+        }
+        Some(Reservation { wait, hold_count: self.hold_count })
+    }
+
+    /// Whether the channel was held since: the reservation is worth nothing then.
+    #[must_use]
+    pub const fn is_void(&self, reservation: &Reservation) -> bool {
+        reservation.hold_count != self.hold_count
+    }
+
+    /// Lets nothing through for `pause`, because the provider refused a call for its rate, and slows down.
+    ///
+    /// Calls that were out together and are refused together slow the channel down once.
+    pub fn hold(&mut self, now: Instant, pause: Duration) {
+        let until = now + pause;
+        let pace = match self.penalty {
+            Some(penalty) if now < penalty.until => penalty.pace,
+            _ => (self.pace(now) * SLOWDOWN).max(SLOWEST),
+        };
+        let until = self.penalty.map_or(until, |penalty| penalty.until.max(until));
+        self.penalty = Some(Penalty { until, pace });
+        self.hold_count += 1;
+        for budget in [&mut self.calls, &mut self.messages].into_iter().flatten() {
+            budget.hold(until);
+        }
+    }
+
+    /// Which part of the rate is used at that time, above 0 and at most 1.
+    #[must_use]
+    pub fn pace(&self, at: Instant) -> f64 {
+        let Some(Penalty { until, pace }) = self.penalty else { return 1.0 };
+        let since = at.saturating_duration_since(until).as_secs_f64();
+        (pace + (1.0 - pace) * since / self.recovery.as_secs_f64()).min(1.0)
+    }
+
+    /// What is left of each budget: calls and messages.
+    #[must_use]
+    pub fn available(&self, now: Instant) -> (Option<f64>, Option<f64>) {
+        let available = |budget: &Option<Budget>| budget.as_ref().map(|budget| budget.available(now));
+        (available(&self.calls), available(&self.messages))
     }
 
     /// How long it takes until the last of `calls` calls with `messages` messages in all can start, and which
     /// budget binds.
     #[must_use]
     pub fn eta(&self, now: Instant, calls: f64, messages: f64) -> (Duration, Option<BudgetKind>) {
+        let pace = self.pace(now);
         let time = |budget: &Option<Budget>, tokens: f64| {
             budget.as_ref().map(|budget| {
                 let missing = (tokens - budget.available(now)).max(0.0);
-                Duration::try_from_secs_f64(missing / budget.per_second()).unwrap_or(Duration::MAX)
+                Duration::try_from_secs_f64(missing / (budget.per_second() * pace)).unwrap_or(Duration::MAX)
             })
         };
         let calls = time(&self.calls, calls).map(|wait| (wait, Some(BudgetKind::Calls)));
@@ -130,7 +195,7 @@ mod tests {
     fn starts(limit: f64, cost: f64, count: usize) -> Vec<f64> {
         let begin = Instant::now();
         let mut budget = Budget::new(limit, 0.95, cost, begin);
-        (0..count).map(|_| budget.reserve(begin, cost).as_secs_f64()).collect()
+        (0..count).map(|_| budget.reserve(begin, cost, 1.0).as_secs_f64()).collect()
     }
 
     fn most_in_window(starts: &[f64], window: f64, cost: f64) -> f64 {
@@ -153,21 +218,60 @@ mod tests {
         }
     }
 
+    fn pacer(now: Instant) -> Pacer {
+        let calls = Some(Budget::new(100.0, 0.95, 1.0, now));
+        let messages = Some(Budget::new(200.0, 0.95, 500.0, now));
+        Pacer::new(calls, messages, Duration::from_secs(30))
+    }
+
     #[test]
-    fn a_hold_lets_nothing_through() {
+    fn a_hold_voids_what_was_reserved_and_lets_nothing_through() {
         let now = Instant::now();
-        let mut budget = Budget::new(100.0, 0.95, 1.0, now);
-        budget.hold(now, Duration::from_secs(7));
-        assert!(budget.wait(now, 1.0) >= Duration::from_secs(7));
+        let mut pacer = pacer(now);
+        let before = pacer.reserve(now, 1.0, Duration::MAX).unwrap();
+        assert!(!pacer.is_void(&before));
+        pacer.hold(now, Duration::from_secs(7));
+        assert!(pacer.is_void(&before));
+        let after = pacer.reserve(now, 1.0, Duration::MAX).unwrap();
+        assert!(after.wait >= Duration::from_secs(7), "{after:?}");
+        assert!(pacer.reserve(now, 1.0, Duration::from_secs(6)).is_none());
+    }
+
+    #[test]
+    fn a_channel_without_budgets_is_held_as_well() {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(None, None, Duration::from_secs(30));
+        pacer.hold(now, Duration::from_secs(7));
+        assert_eq!(pacer.reserve(now, 1.0, Duration::MAX).unwrap().wait, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn refusals_slow_the_channel_down_and_it_recovers() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut pacer = pacer(now);
+        let check = |pacer: &Pacer, second, expected: f64| {
+            let pace = pacer.pace(at(second));
+            assert!((pace - expected).abs() < 0.001, "{pace} after {second} s");
+        };
+        pacer.hold(now, Duration::from_secs(7));
+        // Another call that was out at the same time.
+        pacer.hold(at(1), Duration::from_secs(1));
+        check(&pacer, 7, 0.5);
+        check(&pacer, 22, 0.75);
+        check(&pacer, 37, 1.0);
+        pacer.hold(at(7), Duration::from_secs(1));
+        check(&pacer, 8, 0.25);
+        for second in 8..20 {
+            pacer.hold(at(second), Duration::from_secs(1));
+        }
+        check(&pacer, 20, SLOWEST);
     }
 
     #[test]
     fn the_eta_names_the_budget_that_binds() {
         let now = Instant::now();
-        let pacer = Pacer {
-            calls: Some(Budget::new(100.0, 0.95, 1.0, now)),
-            messages: Some(Budget::new(200.0, 0.95, 500.0, now)),
-        };
+        let pacer = pacer(now);
         let (wait, bound_by) = pacer.eta(now, 10.0, 5000.0);
         assert_eq!(bound_by, Some(BudgetKind::Messages));
         assert_eq!(wait.as_secs(), 23);

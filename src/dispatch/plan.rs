@@ -166,14 +166,18 @@ impl Plan {
     pub fn eta(&self) -> Option<Eta> {
         let counts =
             self.routes.iter().map(|planned| (planned, planned.call_count(), planned.positions.len()));
-        eta(counts)
+        eta(counts, false)
     }
 }
 
-/// The longest of the waits that each route's open calls and recipients mean.
-pub(super) fn eta<'a>(open: impl Iterator<Item = (&'a PlannedRoute, usize, usize)>) -> Option<Eta> {
+/// The longest of the waits that each route's open calls and recipients mean; `is_waiting`: whether they are in
+/// the channels' backlogs already.
+pub(super) fn eta<'a>(
+    open: impl Iterator<Item = (&'a PlannedRoute, usize, usize)>,
+    is_waiting: bool,
+) -> Option<Eta> {
     let waits = open.map(|(planned, calls, recipients)| {
-        let (remaining, kind) = planned.channel.eta(planned.chunking, calls, recipients);
+        let (remaining, kind) = planned.channel.eta(planned.chunking, calls, recipients, is_waiting);
         Eta { remaining, bound_by: kind.map(|kind| (planned.channel.name().clone(), kind)) }
     });
     waits.max_by_key(|eta| eta.remaining).filter(|eta| !eta.remaining.is_zero())

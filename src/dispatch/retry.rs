@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use crate::adapter::{Answer, Repeat, Verdict};
+use crate::dispatch::circuit::Signal;
+use crate::dispatch::clock::fraction;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::RetryUnknown;
 use crate::domain::failure::{Failure, FailureKind};
@@ -27,6 +29,34 @@ pub enum Try {
     Answered(Answer),
 }
 
+impl Try {
+    /// The failure that stands if the call is not tried again; `None` if somebody was served.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Unsent { failure, .. } | Self::Lost(failure) => Some(failure),
+            Self::Answered(answer) => match &answer.verdict {
+                Verdict::Refused { failure, .. } | Verdict::Undecided(failure) => Some(failure),
+                Verdict::Answered(_) | Verdict::Listed(_) => None,
+            },
+        }
+    }
+
+    /// What it says about the provider: a refusal is an answer, a fault of ours says nothing.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        match self {
+            Self::Unsent { may_pass: false, .. } => Signal::Nothing,
+            Self::Lost(failure) if failure.kind == FailureKind::Internal => Signal::Nothing,
+            Self::Unsent { may_pass: true, .. } | Self::Lost(_) => Signal::Silent,
+            Self::Answered(answer) => match &answer.verdict {
+                Verdict::Undecided(_) => Signal::Silent,
+                Verdict::Answered(_) | Verdict::Listed(_) | Verdict::Refused { .. } => Signal::Answered,
+            },
+        }
+    }
+}
+
 /// What is known about a call before the next decision.
 #[derive(Debug, Default)]
 pub struct Tries {
@@ -47,11 +77,20 @@ pub enum Step {
     Again {
         /// After this long.
         after: Duration,
-        /// With a new token or signature.
-        renew: bool,
-        /// Whether the provider refused for its rate, so that the channel slows down too.
-        is_throttled: bool,
+        /// Why.
+        reason: Reason,
     },
+}
+
+/// Why a call is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It found no provider, or the provider could not serve it.
+    Broken,
+    /// The provider refused it for its rate, so that the channel slows down too.
+    Throttled,
+    /// The provider refused the credential, so that the next try needs a new token or signature.
+    Refused,
 }
 
 /// A decided call.
@@ -126,16 +165,12 @@ fn answered(verdict: Verdict, tries: &mut Tries, rules: Rules<'_>) -> Step {
                 settle(Decision::Same(Outcome::failed(failure)), None, tries)
             }
             Repeat::Safe if rules.may_repeat(tries.made, rules.settings.max_attempts) => {
-                match rules.again(tries.made) {
-                    Step::Again { after, renew, is_throttled } => {
-                        Step::Again { after: after.max(retry_after.unwrap_or_default()), renew, is_throttled }
-                    }
-                    settled @ Step::Settle(_) => settled,
-                }
+                let after = rules.backoff(tries.made).max(retry_after.unwrap_or_default());
+                Step::Again { after, reason: Reason::Broken }
             }
             Repeat::WithNewToken if !tries.has_renewed && rules.is_repeatable => {
                 tries.has_renewed = true;
-                Step::Again { after: Duration::ZERO, renew: true, is_throttled: false }
+                Step::Again { after: Duration::ZERO, reason: Reason::Refused }
             }
             Repeat::EndsRoute | Repeat::WithNewToken => {
                 settle(Decision::Same(Outcome::failed(failure.clone())), Some(failure), tries)
@@ -154,6 +189,24 @@ fn undecided(failure: Failure, tries: &mut Tries, rules: Rules<'_>) -> Step {
         return rules.again(tries.made);
     }
     settle(Decision::Same(Outcome::unknown(first)), None, tries)
+}
+
+/// What a call comes to that is not tried again although it could be; `last` is the failure of its last try, or
+/// why it was never tried.
+#[must_use]
+pub fn unrepeated(last: Option<Failure>, tries: &Tries) -> Settlement {
+    // Without a failure there would have been nothing to repeat.
+    let last = last.unwrap_or_else(|| Failure::gateway(FailureKind::Internal));
+    let decision = match &tries.maybe_delivered {
+        Some(earlier) => Outcome::unknown(earlier.clone()),
+        None => Outcome::failed(last),
+    };
+    Settlement {
+        decision: Decision::Same(decision),
+        ends_route: None,
+        request_id: None,
+        warnings: Vec::new(),
+    }
 }
 
 fn settle(decision: Decision, ends_route: Option<Failure>, tries: &Tries) -> Step {
@@ -196,25 +249,23 @@ impl Rules<'_> {
     }
 
     /// Exponential back-off with full jitter: anything from nothing to the whole step.
+    fn backoff(&self, made: u32) -> Duration {
+        self.step(self.settings.backoff_base, made).mul_f64(fraction(self.jitter))
+    }
+
     fn again(&self, made: u32) -> Step {
-        let step = self.step(self.settings.backoff_base, made);
-        Step::Again { after: step.mul_f64(self.fraction()), renew: false, is_throttled: false }
+        Step::Again { after: self.backoff(made), reason: Reason::Broken }
     }
 
     /// The server's word or the step is the least; jitter only adds, up to a half.
     fn again_throttled(&self, made: u32, retry_after: Option<Duration>) -> Step {
         let least = retry_after.unwrap_or_else(|| self.step(self.settings.throttled_backoff_base, made));
-        let added = least.min(self.settings.backoff_cap).mul_f64(self.fraction() / 2.0);
-        Step::Again { after: least + added, renew: false, is_throttled: true }
+        let added = least.min(self.settings.backoff_cap).mul_f64(fraction(self.jitter) / 2.0);
+        Step::Again { after: least + added, reason: Reason::Throttled }
     }
 
     fn step(&self, base: Duration, made: u32) -> Duration {
         base.saturating_mul(1 << made.saturating_sub(1).min(16)).min(self.settings.backoff_cap)
-    }
-
-    /// The jitter as a fraction from 0 to 1.
-    fn fraction(&self) -> f64 {
-        f64::from(u32::try_from(self.jitter >> 32).unwrap_or(0)) / f64::from(u32::MAX)
     }
 }
 
@@ -223,18 +274,6 @@ mod tests {
     use super::*;
     use crate::domain::failure::Cause;
     use crate::domain::outcome::{Acceptance, Evidence};
-
-    fn settings() -> Settings {
-        Settings {
-            max_attempts: 3,
-            throttled_max_attempts: 4,
-            backoff_base: Duration::from_millis(50),
-            throttled_backoff_base: Duration::from_secs(1),
-            backoff_cap: Duration::from_secs(20),
-            token_wait: Duration::from_secs(10),
-            budget_margin: 0.95,
-        }
-    }
 
     fn accepted() -> Outcome {
         let evidence = Evidence::Explicit;
@@ -257,7 +296,7 @@ mod tests {
 
     /// Plays `results` until the call is settled; the final status, the tries made, and whether it ended the route.
     fn play(results: Vec<Try>, retry_unknown: RetryUnknown) -> (&'static str, u32, bool) {
-        let settings = settings();
+        let settings = Settings::for_tests();
         let mut tries = Tries::default();
         for result in results {
             tries.made += 1;
@@ -329,7 +368,7 @@ mod tests {
 
     #[test]
     fn send_to_all_is_never_repeated() {
-        let settings = settings();
+        let settings = Settings::for_tests();
         for result in [connect(), lost(), refused(FailureKind::Authentication, Repeat::WithNewToken)] {
             let mut tries = Tries { made: 1, ..Tries::default() };
             let retry_unknown = RetryUnknown::Allowed;
@@ -340,7 +379,7 @@ mod tests {
 
     #[test]
     fn throttled_calls_wait_at_least_as_long_as_the_provider_says() {
-        let settings = settings();
+        let settings = Settings::for_tests();
         for (retry_after, made, least, most) in
             [(Some(7), 1, 7.0, 10.5), (None, 1, 1.0, 1.5), (None, 3, 4.0, 6.0)]
         {

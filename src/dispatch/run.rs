@@ -3,33 +3,34 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::adapter::{Auth, Call, Token, Verdict};
+use crate::adapter::{Auth, Call, Token};
 use crate::dispatch::Shared;
 use crate::dispatch::attempt::{Trial, token_source};
+use crate::dispatch::gate::{Pass, Place};
 use crate::dispatch::plan::PlannedRoute;
-use crate::dispatch::retry::{Decision, Rules, Settlement, Step, Tries, Try, next};
+use crate::dispatch::retry::{Decision, Reason, Rules, Settlement, Step, Tries, Try, next, unrepeated};
 use crate::dispatch::running::{Running, State};
+use crate::dispatch::turn::{Stop, Turn};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::{Positions, Recipients};
 use crate::domain::report::{Report, Settled};
 
-/// Runs a batch to its end.
-pub(super) async fn run(shared: Arc<Shared>, running: Running) {
+/// Runs a batch to its end; `places` are those of its routes, in order.
+pub(super) async fn run(shared: Arc<Shared>, running: Running, places: Vec<Place>) {
     let work = Work { shared, state: running.0 };
-    match work.state.plan.routes.as_slice() {
-        [_] => Box::pin(RouteRun::new(&work, 0).run()).await,
-        routes => {
-            let mut runs = JoinSet::new();
-            for route_index in 0..routes.len() {
-                runs.spawn(RouteRun::new(&work, route_index).run());
-            }
-            while runs.join_next().await.is_some() {}
+    let mut runs = places.into_iter().enumerate().map(|(index, place)| RouteRun::new(&work, index, place));
+    if runs.len() == 1 {
+        if let Some(run) = runs.next() {
+            Box::pin(run.run()).await;
         }
+    } else {
+        let mut running: JoinSet<()> = runs.map(RouteRun::run).collect();
+        while running.join_next().await.is_some() {}
     }
     let report = work.end();
     if let Err(error) = work.shared.store.record(report).await {
@@ -95,105 +96,81 @@ fn log_end(report: &Report) {
 
 /// One route at work.
 #[derive(Clone)]
-struct RouteRun {
+pub(super) struct RouteRun {
     shared: Arc<Shared>,
     state: Arc<State>,
     route_index: usize,
+    /// Given back when the last call is settled.
+    place: Arc<Place>,
     /// Set by the call whose refusal will meet the route's other calls as well.
     ended: Arc<OnceLock<Failure>>,
 }
 
-/// Why a call does not start: the batch's time is over, the gateway shuts down, or the route's other calls were
-/// refused for good.
-struct Stop(Failure);
-
 impl RouteRun {
-    fn new(work: &Work, route_index: usize) -> Self {
+    fn new(work: &Work, route_index: usize, place: Place) -> Self {
         let (shared, state) = (Arc::clone(&work.shared), Arc::clone(&work.state));
-        Self { shared, state, route_index, ended: Arc::default() }
+        Self { shared, state, route_index, place: Arc::new(place), ended: Arc::default() }
     }
 
     fn planned(&self) -> Option<&PlannedRoute> {
         self.state.plan.routes.get(self.route_index)
     }
 
+    /// The refusal that will meet every call of the route.
+    pub(super) fn ended(&self) -> Option<Failure> {
+        self.ended.get().cloned()
+    }
+
+    pub(super) fn canceled(&self) -> &CancellationToken {
+        &self.state.canceled
+    }
+
+    pub(super) fn draining(&self) -> &CancellationToken {
+        &self.shared.draining
+    }
+
+    pub(super) fn time_left(&self) -> Duration {
+        self.state.plan.batch.expires_at.duration_since(self.shared.clock.now()).unwrap_or_default()
+    }
+
+    pub(super) fn count_wait(&self, wait: Duration) {
+        self.state.count_wait(self.route_index, wait);
+    }
+
     /// Starts the route's calls in order, as turns and budgets allow, and waits for all of them.
     async fn run(self) {
         let Some(planned) = self.planned() else { return };
+        let size = planned.chunking.recipients_per_call.max(1);
+        let mut rest = planned.positions.clone();
         let mut calls = JoinSet::new();
-        let is_single = planned.call_count() == 1;
-        for chunk in planned.chunks() {
+        while !rest.is_empty() {
             while calls.try_join_next().is_some() {}
-            match self.take_turn(planned, chunk.len()).await {
-                Err(Stop(failure)) => self.settle_unsent(chunk, failure),
-                Ok(permit) if is_single => Box::pin(self.call(chunk, permit)).await,
-                Ok(permit) => {
-                    let run = self.clone();
-                    calls.spawn(async move { run.call(chunk, permit).await });
+            let turn = match self.take_turn(planned, size.min(rest.len())).await {
+                Ok(turn) => turn,
+                Err(Stop(failure)) => {
+                    self.settle_unsent(rest, failure);
+                    break;
                 }
+            };
+            // The fewer recipients a probe carries, the fewer are unknown if it fails; the others wait for it.
+            let is_probe = turn.pass.is_probe();
+            let chunk = rest.take_front(if is_probe { 1 } else { size });
+            self.place.start_call(planned.chunking, chunk.len());
+            if is_probe || rest.is_empty() {
+                // The last call needs no task of its own either.
+                Box::pin(self.call(chunk, turn)).await;
+            } else {
+                let run = self.clone();
+                calls.spawn(async move { run.call(chunk, turn).await });
             }
         }
         while calls.join_next().await.is_some() {}
     }
 
-    /// Waits for a call's turn and for its budget.
-    async fn take_turn(
-        &self,
-        planned: &PlannedRoute,
-        recipient_count: usize,
-    ) -> Result<OwnedSemaphorePermit, Stop> {
-        self.check_ended()?;
-        let turns = Arc::clone(&planned.channel.turns);
-        let permit = match Arc::clone(&turns).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => self.unless_stopped(turns.acquire_owned()).await?.map_err(|_| self.shutdown())?,
-        };
-        let time_left = self.time_left();
-        if time_left.is_zero() {
-            return Err(expired());
-        }
-        if self.shared.draining.is_cancelled() {
-            return Err(self.shutdown());
-        }
-        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, time_left) else {
-            // The budget's turn comes after the batch's time is over: nothing is left to wait for.
-            return Err(expired());
-        };
-        if !wait.is_zero() {
-            self.state.count_wait(self.route_index, wait);
-            self.unless_stopped(tokio::time::sleep(wait)).await?;
-        }
-        // While this call waited, another one may have ended the route.
-        self.check_ended()?;
-        Ok(permit)
-    }
-
-    fn check_ended(&self) -> Result<(), Stop> {
-        self.ended.get().map_or(Ok(()), |failure| Err(Stop(failure.clone())))
-    }
-
-    /// Waits for `work` until the batch's time is over or the gateway drains.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = tokio::time::sleep(self.time_left()) => Err(expired()),
-            () = self.shared.draining.cancelled() => Err(self.shutdown()),
-        }
-    }
-
-    fn time_left(&self) -> Duration {
-        self.state.plan.batch.expires_at.duration_since(self.shared.clock.now()).unwrap_or_default()
-    }
-
-    fn shutdown(&self) -> Stop {
-        let failure = Failure::gateway(FailureKind::Shutdown).with_retryable(true);
-        Stop(failure.with_hint("the gateway shut down before this call started"))
-    }
-
     /// Makes one call, repeats included.
-    async fn call(&self, chunk: Positions, permit: OwnedSemaphorePermit) {
+    async fn call(&self, chunk: Positions, turn: Turn) {
         let Some(planned) = self.planned() else { return };
+        let Turn { permit, pass } = turn;
         let nobody = Positions::Range(0..0);
         let named = if planned.is_everyone { &nobody } else { &chunk };
         let call = Call {
@@ -209,59 +186,80 @@ impl RouteRun {
             call,
         };
         let mut tries = Tries::default();
-        let settlement = loop {
-            let tried = trial.run().await;
-            if tried.was_called {
-                self.state.count_call(self.route_index, tries.made > 0);
-                tries.made += 1;
-            }
+        let settlement = self.try_until_settled(planned, trial, pass, &mut tries).await;
+        self.conclude(planned, chunk, settlement, tries.made);
+        drop(permit);
+        self.renew_ahead(planned);
+    }
+
+    async fn try_until_settled(
+        &self,
+        planned: &PlannedRoute,
+        trial: Trial<'_>,
+        mut pass: Pass,
+        tries: &mut Tries,
+    ) -> Settlement {
+        // What stands if the call is not tried again.
+        let mut last = None;
+        loop {
+            let (result, token) = match self.try_once(&trial, tries, &mut pass).await {
+                Ok(tried) => tried,
+                Err(stop) => return self.stopped(stop, last, tries),
+            };
             let rules = Rules {
                 settings: &self.shared.settings,
                 retry_unknown: self.state.plan.batch.retry_unknown,
                 is_repeatable: !planned.is_everyone,
                 jitter: self.shared.randomness.next(),
             };
-            let fallback = last_word(&tried.result);
-            match next(tried.result, &mut tries, rules) {
-                Step::Settle(settlement) => break settlement,
-                Step::Again { after, renew, is_throttled } => {
-                    if renew {
-                        renew_credential(planned, tried.token.as_ref());
-                    }
-                    if is_throttled {
-                        planned.channel.hold(after);
-                    }
-                    if let Err(stopped) = self.pause(planned, after, chunk.len()).await {
-                        break stopped.settlement(fallback, &tries);
-                    }
+            last = result.failure().cloned();
+            let (after, reason) = match next(result, tries, rules) {
+                Step::Settle(settlement) => return settlement,
+                Step::Again { after, reason } => (after, reason),
+            };
+            let may_repeat = match reason {
+                Reason::Refused => renew_credential(&self.shared, planned, token.as_ref()),
+                Reason::Throttled => {
+                    planned.channel.hold(after);
+                    true
                 }
+                Reason::Broken => planned.channel.admit_repeat(),
+            };
+            if !may_repeat {
+                let ends_route = last.clone().filter(|_| reason == Reason::Refused);
+                return Settlement { ends_route, ..unrepeated(last, tries) };
             }
-        };
-        self.conclude(planned, chunk, settlement, tries.made);
-        drop(permit);
-        self.renew_ahead(planned);
+            if let Err(stop) = self.pause(planned, after, reason, trial.call.recipients.len()).await {
+                return self.stopped(stop, last, tries);
+            }
+        }
     }
 
-    /// Waits before a repeat; the repeat takes its own share of the budgets.
-    async fn pause(
+    /// One try. Once it is written, it is waited for whatever happens meanwhile.
+    async fn try_once(
         &self,
-        planned: &PlannedRoute,
-        after: Duration,
-        recipient_count: usize,
-    ) -> Result<(), Stop> {
-        let time_left = self.time_left();
-        if after >= time_left {
-            return Err(expired());
-        }
-        self.unless_stopped(tokio::time::sleep(after)).await?;
-        let Some(wait) = planned.channel.reserve(planned.chunking, recipient_count, self.time_left()) else {
-            return Err(expired());
+        trial: &Trial<'_>,
+        tries: &mut Tries,
+        pass: &mut Pass,
+    ) -> Result<(Try, Option<Token>), Stop> {
+        let (request, token) = match self.unless_stopped(trial.request()).await? {
+            Ok(ready) => ready,
+            Err(failure) => return Ok((Try::Unsent { failure, may_pass: false }, None)),
         };
-        if !wait.is_zero() {
-            self.state.count_wait(self.route_index, wait);
-            self.unless_stopped(tokio::time::sleep(wait)).await?;
+        // The token may have taken its time.
+        self.check_stop()?;
+        let result = trial.send(request).await;
+        self.state.count_call(self.route_index, tries.made > 0);
+        tries.made += 1;
+        pass.record(result.signal(), self.shared.randomness.fraction());
+        Ok((result, token))
+    }
+
+    fn stopped(&self, stop: Stop, last: Option<Failure>, tries: &Tries) -> Settlement {
+        if stop.0.kind == FailureKind::Canceled {
+            self.state.note_canceled();
         }
-        Ok(())
+        unrepeated(Some(last.unwrap_or(stop.0)), tries)
     }
 
     /// Fetches the channel's next token in the background when the present one is near its end.
@@ -302,48 +300,22 @@ impl RouteRun {
     }
 
     fn settle_unsent(&self, positions: Positions, failure: Failure) {
+        if failure.kind == FailureKind::Canceled {
+            self.state.note_canceled();
+        }
         let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
         self.state.settle(self.route_index, Settled { positions, outcomes, attempts: 0 });
     }
 }
 
-impl Stop {
-    /// What a call that was tried comes to when it cannot be tried again: its last failure, not the stop.
-    fn settlement(self, last: Option<Failure>, tries: &Tries) -> Settlement {
-        let Self(stop) = self;
-        let decision = match &tries.maybe_delivered {
-            Some(earlier) => Outcome::unknown(earlier.clone()),
-            None => Outcome::failed(last.unwrap_or(stop)),
-        };
-        Settlement {
-            decision: Decision::Same(decision),
-            ends_route: None,
-            request_id: None,
-            warnings: Vec::new(),
-        }
-    }
-}
-
-fn expired() -> Stop {
-    let failure = Failure::gateway(FailureKind::Expired).with_retryable(true);
-    Stop(failure.with_hint("the batch's time was over before this call could start"))
-}
-
-/// The failure that stands if a call is not tried again.
-fn last_word(result: &Try) -> Option<Failure> {
-    match result {
-        Try::Unsent { failure, .. } | Try::Lost(failure) => Some(failure.clone()),
-        Try::Answered(answer) => match &answer.verdict {
-            Verdict::Refused { failure, .. } | Verdict::Undecided(failure) => Some(failure.clone()),
-            Verdict::Answered(_) | Verdict::Listed(_) => None,
-        },
-    }
-}
-
-fn renew_credential(planned: &PlannedRoute, used: Option<&Token>) {
+/// Whether a repeat will have another credential than the one that was refused.
+fn renew_credential(shared: &Shared, planned: &PlannedRoute, used: Option<&Token>) -> bool {
     match (&planned.channel.channel().auth, used) {
-        (Auth::Sign(sign), _) => sign.renew(),
-        (Auth::Token(_), Some(used)) => planned.channel.tokens.discard(used),
-        (Auth::Token(_), None) => {}
+        (Auth::Sign(sign), _) => {
+            sign.renew();
+            true
+        }
+        (Auth::Token(_), Some(used)) => planned.channel.tokens.discard(used, &shared.settings),
+        (Auth::Token(_), None) => false,
     }
 }

@@ -23,11 +23,15 @@ pub(super) struct State {
     /// Set once, when everything is decided.
     outcome: OnceLock<Arc<Report>>,
     finished: CancellationToken,
+    /// Cancelled when the caller wants no further call to start.
+    pub(super) canceled: CancellationToken,
 }
 
 struct Progress {
     routes: Vec<RouteProgress>,
     warnings: Vec<Warning>,
+    /// Whether the cancel stopped anybody.
+    has_canceled: bool,
 }
 
 #[derive(Default)]
@@ -48,9 +52,10 @@ impl Running {
         let warnings = plan.warnings().to_vec();
         Self(Arc::new(State {
             plan,
-            progress: Mutex::new(Progress { routes, warnings }),
+            progress: Mutex::new(Progress { routes, warnings, has_canceled: false }),
             outcome: OnceLock::new(),
             finished: CancellationToken::new(),
+            canceled: CancellationToken::new(),
         }))
     }
 
@@ -69,6 +74,11 @@ impl Running {
     #[must_use]
     pub fn report(&self) -> Arc<Report> {
         self.0.report()
+    }
+
+    /// Starts no further call; those in flight finish. Without effect once the batch is over.
+    pub fn cancel(&self) {
+        self.0.canceled.cancel();
     }
 }
 
@@ -100,6 +110,11 @@ impl State {
             route.calls += 1;
             route.retries += u32::from(is_retry);
         });
+    }
+
+    /// Records that the cancel stopped somebody.
+    pub(super) fn note_canceled(&self) {
+        self.progress().has_canceled = true;
     }
 
     /// Counts time that a call waited for a budget.
@@ -157,7 +172,10 @@ impl State {
                 let settled = std::mem::take(&mut route.settled);
                 route.report(planned, settled.into_values().collect())
             });
-            Arc::new(self.report_of(routes.collect(), std::mem::take(&mut progress.warnings), Some(now)))
+            let routes = routes.collect();
+            let warnings = std::mem::take(&mut progress.warnings);
+            let canceled = progress.has_canceled;
+            Arc::new(Report { canceled, ..self.report_of(routes, warnings, Some(now)) })
         });
         self.finished.cancel();
         Arc::clone(report)
@@ -180,7 +198,7 @@ impl State {
             let pending = route.pending(planned);
             (planned, pending.div_ceil(planned.chunking.recipients_per_call.max(1)), pending)
         });
-        Arc::new(Report { eta: eta(open), ..report })
+        Arc::new(Report { eta: eta(open, true), ..report })
     }
 
     fn report_of(

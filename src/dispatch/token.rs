@@ -48,6 +48,8 @@ impl TokenStatus {
 pub struct TokenCache {
     current: Mutex<Option<Token>>,
     last_failure: Mutex<Option<(Instant, Failure)>>,
+    /// When a refused token was last dropped.
+    last_discard: Mutex<Option<Instant>>,
     /// Held while a token is fetched, so that everybody else waits for that one request.
     fetching: tokio::sync::Mutex<()>,
     is_renewing: AtomicBool,
@@ -112,12 +114,22 @@ impl TokenCache {
         self.is_renewing.store(false, Ordering::Release);
     }
 
-    /// Drops the token if it is the one that a failed call used: a newer one stays.
-    pub fn discard(&self, used: &Token) {
+    /// Drops the token that a failed call used; whether another one can be had.
+    ///
+    /// A newer one stays. No second token is dropped within `settings.token_wait`: a provider that refuses every
+    /// token would otherwise see as many requests for one as calls.
+    pub fn discard(&self, used: &Token, settings: &Settings) -> bool {
         let mut current = lock(&self.current);
-        if current.as_ref().is_some_and(|token| token.value == used.value) {
-            *current = None;
+        if current.as_ref().is_none_or(|token| token.value != used.value) {
+            return true;
         }
+        let mut last_discard = lock(&self.last_discard);
+        let may_discard = last_discard.is_none_or(|last| last.elapsed() >= settings.token_wait);
+        if may_discard {
+            *current = None;
+            *last_discard = Some(Instant::now());
+        }
+        may_discard
     }
 
     /// What is known, for operators.

@@ -67,6 +67,12 @@ impl RecipientList {
         self.text.len()
     }
 
+    /// Bytes that the list takes in memory, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len() + size_of::<u32>() * self.ends.len()
+    }
+
     /// The id at `position`; empty beyond the end.
     #[must_use]
     pub fn id(&self, position: u32) -> &str {
@@ -155,17 +161,25 @@ impl Positions {
         }
     }
 
-    /// Cuts these into runs of at most `size` positions, in order.
-    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Self> + '_ {
-        let size = size.max(1);
-        (0..self.len().div_ceil(size)).map(move |chunk| {
-            let start = chunk * size;
-            let end = (start + size).min(self.len());
-            match self {
-                Self::Range(range) => Self::Range(range.start + narrow(start)..range.start + narrow(end)),
-                Self::Picked(all, range) => Self::Picked(all.clone(), range.start + start..range.start + end),
+    /// Takes the first `count` of these away, or all if there are fewer.
+    pub fn take_front(&mut self, count: usize) -> Self {
+        let count = count.min(self.len());
+        match self {
+            Self::Range(range) => {
+                let middle = range.start + narrow(count);
+                Self::Range(std::mem::replace(&mut range.start, middle)..middle)
             }
-        })
+            Self::Picked(all, range) => {
+                let middle = range.start + count;
+                Self::Picked(all.clone(), std::mem::replace(&mut range.start, middle)..middle)
+            }
+        }
+    }
+
+    /// Cuts these into runs of at most `size` positions, in order.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Self> + use<> {
+        let mut rest = self.clone();
+        std::iter::from_fn(move || (!rest.is_empty()).then(|| rest.take_front(size.max(1))))
     }
 }
 

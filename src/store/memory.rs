@@ -65,7 +65,7 @@ fn approximate_bytes(report: &Report) -> usize {
     let routes = report.routes.iter().map(|route| {
         let outcomes: usize =
             route.settled.iter().chain(&route.unsent).map(|settled| settled.outcomes.bytes()).sum();
-        route.recipients.text_bytes() + 4 * route.recipients.len() + outcomes
+        route.recipients.bytes() + outcomes
     });
     REPORT_BYTES + routes.sum::<usize>()
 }

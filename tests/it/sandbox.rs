@@ -75,7 +75,9 @@ async fn rehearse() -> (Running, TestGateway) {
     let clock = imcast::dispatch::clock::Clock::system();
     let running = imcast::sandbox::start(move || clock.now()).await.unwrap();
     let sections: Vec<String> = running.channels().iter().map(section).collect();
-    let settings = format!("[delivery]\nthrottled_max_attempts = 2\n{}", sections.join("\n"));
+    // So many losses in a row would open the circuits.
+    let delivery = "[delivery]\nthrottled_max_attempts = 2\ncircuit_failures = 1000";
+    let settings = format!("{delivery}\n{}", sections.join("\n"));
     (running, TestGateway::start(&settings).await)
 }
 

@@ -143,9 +143,13 @@ async fn what_is_not_there_is_a_problem() {
         "/v1/batches/x",
         "/v1/batches/%ff",
         "/v1/batches/bat_00000000000000000000000000/results",
-        "/v1/batches/x/cancel",
+        "/v1/batches/x/nothing",
     ] {
         assert_eq!(rig.get(path, &[]).await.refusal().0, 404, "{path}");
+    }
+    let unknown = "/v1/batches/bat_00000000000000000000000000/cancel";
+    for path in ["/v1/batches/x/cancel", unknown] {
+        assert_eq!(rig.post(path, &[], "").await.refusal().0, 404, "{path}");
     }
 }
 

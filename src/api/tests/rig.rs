@@ -105,7 +105,7 @@ impl Rig {
             MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let dispatcher = Dispatcher::new(
             parts.into(),
-            delivery(),
+            crate::dispatch::settings::Settings::for_tests(),
             Arc::new(store),
             Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             Randomness::seeded(1),
@@ -150,18 +150,6 @@ pub(super) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
         request = request.header(*name, *value);
     }
     request.body(body).unwrap()
-}
-
-fn delivery() -> crate::dispatch::settings::Settings {
-    crate::dispatch::settings::Settings {
-        max_attempts: 3,
-        throttled_max_attempts: 4,
-        backoff_base: Duration::from_millis(50),
-        throttled_backoff_base: Duration::from_secs(1),
-        backoff_cap: Duration::from_secs(20),
-        token_wait: Duration::from_secs(10),
-        budget_margin: 0.95,
-    }
 }
 
 fn parts(name: &str, provider: &'static str, calls: Arc<AtomicUsize>) -> ChannelParts {

@@ -167,9 +167,9 @@ async fn a_small_batch_is_not_stuck_behind_a_large_one() {
     let rig = Rig::new(Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }, script);
     let ids: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let large = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&ids)).ok().unwrap());
+    let large = rig.start(rig.batch(&ids));
     assert!(!large.finished(Duration::from_millis(250)).await);
-    let small = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&["z"])).ok().unwrap());
+    let small = rig.start(rig.batch(&["z"]));
     assert!(small.finished(Duration::from_millis(350)).await);
     assert!(!large.finished(Duration::ZERO).await);
 }
@@ -198,7 +198,7 @@ async fn draining_lets_calls_finish_and_starts_no_more() {
         answer
     });
     let rig = Rig::new(Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }, script);
-    let running = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&["a", "b"])).ok().unwrap());
+    let running = rig.start(rig.batch(&["a", "b"]));
     assert!(!running.finished(Duration::from_secs(1)).await);
     assert!(rig.dispatcher.drain(Duration::from_secs(30)).await);
     assert!(rig.dispatcher.is_draining());
@@ -218,7 +218,7 @@ async fn a_finished_batch_is_found_and_a_running_one_is_shown_live() {
     let rig = Rig::new(Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }, script);
     let batch = rig.batch(&["a", "b", "c"]);
     let id = batch.id;
-    let running = rig.dispatcher.start(rig.dispatcher.plan(batch).ok().unwrap());
+    let running = rig.start(batch);
     assert!(!running.finished(Duration::from_millis(1500)).await);
     let live = rig.dispatcher.report(id).await.unwrap().unwrap();
     assert_eq!(words(&live), ["accepted:1", "accepted:1", "pending"]);

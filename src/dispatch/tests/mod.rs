@@ -1,5 +1,6 @@
 //! The engine as a whole, on a paused clock, with a made-up provider behind a scripted transport.
 
+mod bad_days;
 mod delivery;
 mod rig;
 mod tokens;

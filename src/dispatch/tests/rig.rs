@@ -19,6 +19,7 @@ use crate::adapter::{
 use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::ChannelParts;
 use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
 use crate::domain::failure::{Failure, FailureKind};
@@ -49,6 +50,7 @@ pub(super) struct Setup {
     pub(super) max_in_flight: u32,
     pub(super) calls_per_second: Option<f64>,
     pub(super) auth: Auth,
+    pub(super) settings: Settings,
 }
 
 impl Default for Setup {
@@ -58,6 +60,7 @@ impl Default for Setup {
             max_in_flight: 4,
             calls_per_second: None,
             auth: Auth::Sign(Box::new(Unsigned)),
+            settings: Settings::for_tests(),
         }
     }
 }
@@ -99,7 +102,7 @@ impl Rig {
             MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         let dispatcher =
-            Dispatcher::new(vec![parts], delivery(), Arc::new(store), clock, Randomness::seeded(1));
+            Dispatcher::new(vec![parts], setup.settings, Arc::new(store), clock, Randomness::seeded(1));
         Self { dispatcher, sent }
     }
 
@@ -127,8 +130,12 @@ impl Rig {
         }
     }
 
+    pub(super) fn start(&self, batch: Batch) -> Running {
+        self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap()).unwrap()
+    }
+
     pub(super) async fn send(&self, batch: Batch) -> Arc<Report> {
-        let running = self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap());
+        let running = self.start(batch);
         assert!(running.finished(Duration::from_secs(7200)).await);
         running.report()
     }
@@ -154,18 +161,6 @@ pub(super) fn words(report: &Arc<Report>) -> Vec<String> {
         })
     });
     lines.collect()
-}
-
-fn delivery() -> Settings {
-    Settings {
-        max_attempts: 3,
-        throttled_max_attempts: 4,
-        backoff_base: Duration::from_millis(50),
-        throttled_backoff_base: Duration::from_secs(1),
-        backoff_cap: Duration::from_secs(20),
-        token_wait: Duration::from_secs(10),
-        budget_margin: 0.95,
-    }
 }
 
 fn http(sent: Arc<Mutex<Vec<String>>>, script: Script) -> HttpService {
@@ -246,6 +241,11 @@ impl Prepared for FakePrepared {
             b"ok" => Verdict::Answered(Outcomes::same(accepted(), count)),
             b"listed" => Verdict::Listed(vec![("x".into(), accepted()), ("y".into(), accepted())]),
             b"throttled" => refused(FailureKind::RateLimited, Repeat::Safe),
+            b"throttled for 7 s" => Verdict::Refused {
+                failure: Failure::provider(FailureKind::RateLimited),
+                repeat: Repeat::Safe,
+                retry_after: Some(Duration::from_secs(7)),
+            },
             b"expired" => refused(FailureKind::Authentication, Repeat::WithNewToken),
             b"forbidden" => refused(FailureKind::Permission, Repeat::EndsRoute),
             b"short" => Verdict::Answered(Outcomes::same(accepted(), count + 1)),

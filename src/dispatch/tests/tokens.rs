@@ -22,7 +22,7 @@ async fn a_thousand_sends_without_a_token_fetch_one() {
     let rig = rig(3600, at_once(|_, sent| body(if sent == "grant" { "t1" } else { "ok" })));
     let mut running = JoinSet::new();
     for _ in 0..1000 {
-        let batch = rig.dispatcher.start(rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap());
+        let batch = rig.start(rig.batch(&["a"]));
         running.spawn(async move { batch.finished(Duration::from_secs(60)).await });
     }
     assert!(running.join_all().await.into_iter().all(|is_over| is_over));
@@ -85,4 +85,20 @@ async fn a_token_is_renewed_ahead_and_used_to_its_end_when_that_fails() {
     assert_eq!(rig.sent().last().map(String::as_str), Some("t1:c"));
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(words(&rig.send(rig.batch(&["d"])).await), ["failed:provider_unavailable:0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_refuses_every_token_sees_no_storm_of_requests_for_one() {
+    let rig = rig(3600, at_once(|_, sent| body(if sent == "grant" { "t" } else { "expired" })));
+    let mut reports = Vec::new();
+    for _ in 0..20 {
+        reports.push(words(&rig.send(rig.batch(&["a"])).await));
+    }
+    // The first token, and one in place of it; afterwards the refusal stands at once.
+    assert_eq!(grants(&rig), 2);
+    assert_eq!(reports[0], ["failed:authentication:2"]);
+    assert_eq!(reports[19], ["failed:authentication:1"]);
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(words(&rig.send(rig.batch(&["a"])).await), ["failed:authentication:2"]);
+    assert_eq!(grants(&rig), 3);
 }

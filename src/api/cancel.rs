@@ -1,0 +1,32 @@
+//! `POST /v1/batches/{id}/cancel`: starts no further call of a batch.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State as FromState};
+use axum::response::Response;
+use http::HeaderMap;
+
+use crate::api::answer;
+use crate::api::prefer::Preferences;
+use crate::api::problem::Problem;
+use crate::api::read_batch::{batch_id, find};
+use crate::api::router::State;
+
+/// Stops a batch and answers with its report: when its calls in flight are over, or after as long as the caller
+/// prefers. A batch that is over already stays as it is.
+///
+/// # Errors
+/// A [`Problem`] if no such batch is known, or the store is away.
+pub async fn cancel(
+    FromState(state): FromState<State>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = batch_id(path)?;
+    let preferences = Preferences::read(&headers);
+    if let Some(running) = state.api.dispatcher.running(id) {
+        running.cancel();
+        running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
+    }
+    let report = find(&state, id).await?;
+    Ok(answer::to_read(&report, &headers, &preferences))
+}

@@ -1,0 +1,148 @@
+//! When a call of a route may start: the channel's turns, its budgets, its circuit, and the batch's own end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::dispatch::gate::Pass;
+use crate::dispatch::plan::PlannedRoute;
+use crate::dispatch::retry::Reason;
+use crate::dispatch::run::RouteRun;
+use crate::domain::failure::{Failure, FailureKind};
+
+/// Why no further call starts: the batch is canceled or its time is over, the gateway shuts down, the circuit is
+/// open, or the route's other calls were refused for good.
+pub(super) struct Stop(pub(super) Failure);
+
+/// The right to make one call: a place among the calls in flight, and the circuit's word.
+pub(super) struct Turn {
+    /// Held until the call is settled.
+    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) pass: Pass,
+}
+
+impl RouteRun {
+    /// Waits for a call's turn and for its budget.
+    pub(super) async fn take_turn(
+        &self,
+        planned: &PlannedRoute,
+        recipient_count: usize,
+    ) -> Result<Turn, Stop> {
+        self.check_start(planned)?;
+        let turns = Arc::clone(&planned.channel.turns);
+        let permit = match Arc::clone(&turns).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let permit = self.unless_stopped(turns.acquire_owned()).await?;
+                // While this call waited, another one may have ended the route.
+                self.check_start(planned)?;
+                // Nobody closes the turns.
+                permit.map_err(|_| shutdown())?
+            }
+        };
+        self.spend_budget(planned, recipient_count).await?;
+        self.check_start(planned)?;
+        let pass = planned.channel.admit().ok_or_else(circuit_open)?;
+        Ok(Turn { permit, pass })
+    }
+
+    /// Waits before a repeat; the repeat takes its own share of the budgets.
+    pub(super) async fn pause(
+        &self,
+        planned: &PlannedRoute,
+        after: Duration,
+        reason: Reason,
+        recipient_count: usize,
+    ) -> Result<(), Stop> {
+        if after >= self.time_left() {
+            return Err(expired());
+        }
+        let begin = Instant::now();
+        let waited = self.unless_stopped(tokio::time::sleep(after)).await;
+        if reason == Reason::Throttled {
+            self.count_wait(begin.elapsed());
+        }
+        waited?;
+        self.spend_budget(planned, recipient_count).await?;
+        if planned.channel.is_closed() { Ok(()) } else { Err(circuit_open()) }
+    }
+
+    /// Takes one call from the budgets and waits until they allow it.
+    async fn spend_budget(&self, planned: &PlannedRoute, recipient_count: usize) -> Result<(), Stop> {
+        let channel = &planned.channel;
+        loop {
+            // A turn that comes after the batch's time is over leaves nothing to wait for.
+            let reservation =
+                channel.reserve(planned.chunking, recipient_count, self.time_left()).ok_or_else(expired)?;
+            if reservation.wait.is_zero() {
+                return Ok(());
+            }
+            let begin = Instant::now();
+            let waited = self.unless_stopped(tokio::time::sleep(reservation.wait)).await;
+            self.count_wait(begin.elapsed());
+            waited?;
+            if !channel.is_void(&reservation) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a call may start now as far as the batch, its route and the circuit are concerned.
+    fn check_start(&self, planned: &PlannedRoute) -> Result<(), Stop> {
+        if let Some(failure) = self.ended() {
+            return Err(Stop(failure));
+        }
+        self.check_stop()?;
+        if planned.channel.is_refusing() { Err(circuit_open()) } else { Ok(()) }
+    }
+
+    /// Whether the batch may go on.
+    pub(super) fn check_stop(&self) -> Result<(), Stop> {
+        if self.canceled().is_cancelled() {
+            Err(canceled())
+        } else if self.draining().is_cancelled() {
+            Err(shutdown())
+        } else if self.time_left().is_zero() {
+            Err(expired())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits for `work` until the batch is canceled or its time is over, or the gateway drains.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.canceled().cancelled() => Err(canceled()),
+            () = self.draining().cancelled() => Err(shutdown()),
+            () = tokio::time::sleep(self.time_left()) => Err(expired()),
+        }
+    }
+}
+
+fn canceled() -> Stop {
+    stop(FailureKind::Canceled, "the batch was canceled before this call started")
+}
+
+fn expired() -> Stop {
+    stop(FailureKind::Expired, "the batch's time was over before this call could start")
+}
+
+fn shutdown() -> Stop {
+    stop(FailureKind::Shutdown, "the gateway shut down before this call started")
+}
+
+fn circuit_open() -> Stop {
+    stop(
+        FailureKind::CircuitOpen,
+        "the channel's last calls found no provider, so that it is left alone for a while",
+    )
+}
+
+/// Nothing was sent: the same request can be made again.
+fn stop(kind: FailureKind, hint: &str) -> Stop {
+    Stop(Failure::gateway(kind).with_retryable(true).with_hint(hint))
+}
