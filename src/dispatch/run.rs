@@ -116,6 +116,10 @@ impl RouteRun {
         self.state.plan.routes.get(self.route_index)
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The refusal that will meet every call of the route.
     pub(super) fn ended(&self) -> Option<Failure> {
         self.ended.get().cloned()
@@ -214,7 +218,12 @@ impl RouteRun {
             };
             last = result.failure().cloned();
             let (after, reason) = match next(result, tries, rules) {
-                Step::Settle(settlement) => return settlement,
+                Step::Settle(settlement) => {
+                    if let Some(pause) = settlement.hold {
+                        planned.channel.hold(pause);
+                    }
+                    return settlement;
+                }
                 Step::Again { after, reason } => (after, reason),
             };
             let may_repeat = match reason {
