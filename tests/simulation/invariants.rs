@@ -10,9 +10,10 @@ use imcast::domain::outcome::Outcome;
 use imcast::domain::report::{Report, RouteReport};
 
 use crate::adapter::TIMEOUT;
+use crate::circuit;
 use crate::ledger::{Marker, Sent};
 use crate::provider::members;
-use crate::scenario::{BatchSpec, ChannelSpec, Fate, Refusal, RouteSpec, Scenario};
+use crate::scenario::{BatchSpec, ChannelSpec, Fate, FaultKind, Refusal, RouteSpec, Scenario};
 use crate::world::{Ended, Played, delivery};
 
 /// Checks everything; one line per broken promise.
@@ -58,6 +59,8 @@ impl<'a> Check<'a> {
         self.demand(self.played.is_over, || "something never ended".to_owned());
         let count = self.played.running_count;
         self.demand(count == 0, || format!("{count} batches are still held"));
+        let held = self.played.held_routes;
+        self.demand(held == 0, || format!("{held} routes still have their place in a backlog"));
         let open = self.played.book.sent.iter().filter(|sent| sent.ended.is_none()).count();
         self.demand(open == 0, || format!("{open} calls never ended"));
     }
@@ -70,6 +73,8 @@ impl<'a> Check<'a> {
             self.budgets(index, spec, &sent);
             self.pauses(index, &sent);
             self.tokens(index);
+            self.found.extend(circuit::broken(index, &sent));
+            self.found.extend(circuit::overdone(index, &sent));
         }
     }
 
@@ -116,6 +121,11 @@ impl<'a> Check<'a> {
             calls_of_batch.filter_map(|marker| self.calls.get(&marker)).map(Vec::len).sum();
         match ended {
             Ended::Stuck => self.found.push(format!("b{number} never ended")),
+            Ended::Overloaded => {
+                self.demand(call_count == 0, || format!("b{number} found no room and was sent"));
+                let is_tight = self.scenario.channel_routes < self.scenario.route_count();
+                self.demand(is_tight, || format!("b{number} found no room although there was"));
+            }
             Ended::NotAsked => {
                 self.demand(self.scenario.drain.is_some(), || format!("b{number} was refused"))
             }
@@ -128,6 +138,8 @@ impl<'a> Check<'a> {
             Ended::Reported { looked, last, recorded, at } => {
                 self.demand(*at <= expires + 2 * TIMEOUT, || format!("b{number} ended at {at:?} only"));
                 self.whole(number, looked, last);
+                let may_be_canceled = spec.cancel_after.is_some();
+                self.demand(may_be_canceled || !last.canceled, || format!("b{number} was not canceled"));
                 let is_kept =
                     recorded.as_ref().is_some_and(|kept| kept.is_over() && kept.counts() == last.counts());
                 self.demand(is_kept, || format!("b{number} is not on record as it ended"));
@@ -202,6 +214,10 @@ impl<'a> Check<'a> {
         for sent in &seen.calls {
             let at = sent.at;
             self.demand(at <= expires, || format!("{name}: a call at {at:?}, after the batch's time"));
+            if let Some(cancel) = seen.batch.cancel_after {
+                let canceled = seen.batch.at + cancel;
+                self.demand(at <= canceled, || format!("{name}: a call at {at:?}, after the cancel"));
+            }
             if let Some(drain) = &self.scenario.drain {
                 self.demand(at <= drain.at, || format!("{name}: a call at {at:?}, after the shutdown began"));
             }
@@ -259,7 +275,8 @@ impl<'a> Check<'a> {
                 (outcome != Told::Failed(FailureKind::DuplicateRecipient)).then(|| "is a repeat".to_owned())
             } else if is_sound(id) {
                 let tries = by_id.get(id.as_str()).map(Vec::as_slice).unwrap_or_default();
-                refute(id, outcome, decided.attempts, tries).or_else(|| doubt(outcome, self.scenario, seen))
+                refute(id, outcome, decided.attempts, tries, seen.channel)
+                    .or_else(|| doubt(outcome, self.scenario, seen))
             } else {
                 (outcome != Told::Failed(FailureKind::InvalidRecipient)).then(|| "is no id".to_owned())
             };
@@ -295,7 +312,7 @@ impl Told {
 }
 
 /// D3 to D6: why the ledger says otherwise.
-fn refute(id: &str, told: Told, attempts: u32, tries: &[&Sent]) -> Option<String> {
+fn refute(id: &str, told: Told, attempts: u32, tries: &[&Sent], channel: &ChannelSpec) -> Option<String> {
     let accepted = tries.iter().filter(|sent| sent.accepted.iter().any(|known| known == id)).count();
     let was_open = |sent: &Sent| is_broken(sent.fate) || sent.forgotten.iter().any(|known| known == id);
     let open = tries.iter().filter(|sent| was_open(sent)).count();
@@ -312,7 +329,9 @@ fn refute(id: &str, told: Told, attempts: u32, tries: &[&Sent]) -> Option<String
         Told::Unknown if open == 0 => Some("no call broke".to_owned()),
         Told::Failed(_) if accepted > 0 => Some("the provider accepted it".to_owned()),
         Told::Failed(_) if open > 0 => Some("a call broke".to_owned()),
-        Told::Failed(kind) if !explains(last, kind) => Some(format!("the last call met {last:?}")),
+        Told::Failed(kind) if !explains(last, kind) && !lacks_token(channel, kind) => {
+            Some(format!("the last call met {last:?}"))
+        }
         Told::Accepted | Told::Unknown | Told::Failed(_) => None,
     }
 }
@@ -338,9 +357,7 @@ fn explains(last: Option<Fate>, kind: FailureKind) -> bool {
             Refusal::Final => kind == FailureKind::ContentRejected,
             Refusal::BareFinal => kind == FailureKind::InvalidRequest,
             Refusal::Forbidden => kind == FailureKind::Permission,
-            Refusal::OldToken => {
-                matches!(kind, FailureKind::Authentication | FailureKind::ProviderUnavailable)
-            }
+            Refusal::OldToken => kind == FailureKind::Authentication,
         },
         Some(Fate::Served { .. }) => kind == FailureKind::InvalidRecipient,
         Some(Fate::Broken { .. }) => false,
@@ -358,7 +375,8 @@ fn doubt(told: Told, scenario: &Scenario, seen: &Seen<'_>) -> Option<String> {
             FailureKind::Shutdown => scenario.drain.is_some(),
             FailureKind::Expired => !has_time || !(is_healthy && seen.channel.is_unpaced()),
             FailureKind::InvalidRecipient => true,
-            FailureKind::Internal | FailureKind::Canceled => false,
+            FailureKind::Canceled => seen.batch.cancel_after.is_some(),
+            FailureKind::Internal => false,
             _ => !is_healthy,
         },
     };
@@ -433,6 +451,12 @@ pub(crate) fn most_within(window: Duration, events: impl Iterator<Item = (Durati
         most = most.max(inside);
     }
     most
+}
+
+/// Whether a call of this channel can fail so because there was no token for it or for its repeat.
+fn lacks_token(channel: &ChannelSpec, kind: FailureKind) -> bool {
+    let is_of_token = matches!(kind, FailureKind::Authentication | FailureKind::ProviderUnavailable);
+    is_of_token && channel.token_lifetime.is_some() && channel.faults.contains(&FaultKind::NoToken)
 }
 
 fn is_sound(id: &str) -> bool {

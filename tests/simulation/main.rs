@@ -7,6 +7,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod adapter;
+mod circuit;
 mod dice;
 mod directed;
 mod invariants;

@@ -59,7 +59,7 @@ fn check(dice: &Dice) {
     for step in 1..=STEPS_OF_ONE_BUDGET {
         now += Duration::from_nanos(dice.number(0..=typical_gap * dice.pick(&[0, 1, 2])));
         let cost = dice.number(1..=largest_cost);
-        let said = budget.reserve(begin + now, exact(cost)).as_nanos();
+        let said = budget.reserve(begin + now, exact(cost), 1.0).as_nanos();
         let expected = bucket.reserve(now.as_nanos(), cost.into());
         let rounding = u128::from(step) + 2;
         assert!(

@@ -9,6 +9,9 @@ use imcast::domain::batch::{OnInvalid, RetryUnknown};
 
 use crate::dice::Dice;
 
+/// Room for every route of every world.
+pub(crate) const ROOMY: usize = 8000;
+
 /// One world.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -16,6 +19,8 @@ pub(crate) struct Scenario {
     pub(crate) channels: Vec<ChannelSpec>,
     pub(crate) batches: Vec<BatchSpec>,
     pub(crate) drain: Option<Drain>,
+    /// Most routes that a channel works on or keeps waiting.
+    pub(crate) channel_routes: usize,
 }
 
 /// One channel and the provider behind it.
@@ -133,6 +138,8 @@ pub(crate) struct BatchSpec {
     pub(crate) retry_unknown: RetryUnknown,
     pub(crate) on_invalid: OnInvalid,
     pub(crate) routes: Vec<RouteSpec>,
+    /// When the caller wants no further call, after the start.
+    pub(crate) cancel_after: Option<Duration>,
     /// When somebody looks at the live report, after the start.
     pub(crate) look_after: Duration,
 }
@@ -189,11 +196,17 @@ impl Scenario {
         let is_healthy = dice.percent(15);
         let channels: Vec<_> =
             (0..dice.count(1..=4)).map(|_| draw_channel(&dice, is_healthy || dice.percent(20))).collect();
-        let batches = (0..dice.count(1..=10)).map(|_| draw_batch(&dice, channels.len())).collect();
+        let batches = (0..dice.count(1..=16)).map(|_| draw_batch(&dice, channels.len())).collect();
         let drain = dice
             .percent(20)
             .then(|| Drain { at: dice.milliseconds(0..=15_000), grace: dice.milliseconds(0..=60_000) });
-        Self { seed, channels, batches, drain }
+        let channel_routes = if dice.percent(10) { dice.count(1..=4) } else { ROOMY };
+        Self { seed, channels, batches, drain, channel_routes }
+    }
+
+    /// How many routes there are in all.
+    pub(crate) fn route_count(&self) -> usize {
+        self.batches.iter().map(|batch| batch.routes.len()).sum()
     }
 
     /// The same world with every provider in order but `channel`'s as it is.
@@ -276,6 +289,7 @@ fn draw_batch(dice: &Dice, channel_count: usize) -> BatchSpec {
         retry_unknown: if dice.percent(30) { RetryUnknown::Allowed } else { RetryUnknown::Never },
         on_invalid: if dice.percent(5) { OnInvalid::Reject } else { OnInvalid::Skip },
         routes: (0..route_count).map(|_| draw_route(dice, channel_count)).collect(),
+        cancel_after: dice.percent(10).then(|| dice.milliseconds(0..=dice.pick(&[100, 10_000]))),
         look_after: dice.milliseconds(0..=dice.pick(&[50, 5000])),
     }
 }

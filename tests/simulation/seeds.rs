@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::invariants;
 use crate::ledger::Sent;
-use crate::scenario::Scenario;
+use crate::scenario::{ROOMY, Scenario};
 use crate::world::{Played, play};
 
 /// A number from the environment, for longer runs and for replays.
@@ -95,7 +95,8 @@ fn calls(played: &Played, channel: usize) -> Vec<String> {
 fn a_channel_in_trouble_changes_nothing_for_the_others() {
     let compared = AtomicU64::new(0);
     each(1000, |seed| {
-        let scenario = Scenario::draw(seed);
+        // A batch that finds no room on one of its channels starts on none.
+        let scenario = Scenario { channel_routes: ROOMY, ..Scenario::draw(seed) };
         let is_healthy = |index: usize| scenario.channels[index].is_healthy();
         let healthy = (0..scenario.channels.len()).find(|index| is_healthy(*index));
         let has_trouble = (0..scenario.channels.len()).any(|index| !is_healthy(index));
@@ -110,26 +111,4 @@ fn a_channel_in_trouble_changes_nothing_for_the_others() {
         Err(format!("seed {seed}: channel {healthy} fares otherwise: {differs:#?}"))
     });
     assert!(compared.into_inner() > 200);
-}
-#[test]
-fn survey() {
-    let found = Mutex::new(std::collections::BTreeMap::<String, (u64, String)>::new());
-    each(knob("IMCAST_SEEDS").unwrap_or(10_000), |seed| {
-        let scenario = Scenario::draw(seed);
-        for line in invariants::broken(&scenario, &play(&scenario)) {
-            let class: String = line
-                .chars()
-                .filter(|c| !c.is_ascii_digit())
-                .collect::<String>()
-                .split_whitespace()
-                .skip(1)
-                .take(6)
-                .collect::<Vec<_>>()
-                .join(" ");
-            let mut found = found.lock().unwrap();
-            found.entry(class).or_insert((0, format!("{seed}: {line}"))).0 += 1;
-        }
-        Ok(())
-    });
-    panic!("{:#?}", found.lock().unwrap());
 }

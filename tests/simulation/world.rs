@@ -18,12 +18,11 @@ use imcast::domain::report::Report;
 use imcast::domain::route::Route;
 use imcast::store::memory::MemoryStore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::adapter::{Model, Signed, TIMEOUT, Tokens};
 use crate::ledger::{Book, Ledger};
 use crate::provider::Provider;
-use crate::scenario::{BatchSpec, ChannelSpec, Scenario};
+use crate::scenario::{BatchSpec, ChannelSpec, ROOMY, Scenario};
 
 /// By then everything must be over: the longest life of a batch is an hour.
 const END: Duration = Duration::from_secs(3 * 3600);
@@ -37,6 +36,8 @@ pub(crate) struct Played {
     pub(crate) is_over: bool,
     /// What the dispatcher still held then.
     pub(crate) running_count: usize,
+    /// Routes that still have their place in a channel's backlog.
+    pub(crate) held_routes: usize,
 }
 
 /// What came of one batch.
@@ -46,6 +47,8 @@ pub(crate) enum Ended {
     NotAsked,
     /// Nothing may have been sent.
     Refused,
+    /// A channel had too much to do; nothing may have been sent.
+    Overloaded,
     /// Took its way.
     Reported { looked: Arc<Report>, last: Arc<Report>, recorded: Option<Arc<Report>>, at: Duration },
     /// Never ended.
@@ -62,6 +65,13 @@ pub(crate) fn delivery() -> Settings {
         backoff_cap: Duration::from_secs(20),
         token_wait: Duration::from_secs(10),
         budget_margin: 0.95,
+        budget_recovery: Duration::from_secs(30),
+        retry_share: 0.2,
+        circuit_failures: 5,
+        circuit_pause: Duration::from_secs(30),
+        circuit_pause_cap: Duration::from_secs(300),
+        channel_routes: ROOMY,
+        channel_bytes: 1 << 28,
     }
 }
 
@@ -100,7 +110,8 @@ async fn live(scenario: &Scenario) -> Played {
     let acted = tokio::time::timeout(END, all_acted).await.is_ok();
     let is_over = dispatcher.drain(END).await && acted;
     let ended = std::mem::take(&mut *ended.lock().unwrap());
-    Played { book: ledger.close(), ended, is_over, running_count: dispatcher.running_count() }
+    let held_routes = dispatcher.channels().map(|channel| dispatcher.status(channel).route_count).sum();
+    Played { book: ledger.close(), ended, is_over, running_count: dispatcher.running_count(), held_routes }
 }
 
 async fn send(dispatcher: &Arc<Dispatcher>, ledger: &Ledger, number: usize, spec: &BatchSpec) -> Ended {
@@ -113,11 +124,29 @@ async fn send(dispatcher: &Arc<Dispatcher>, ledger: &Ledger, number: usize, spec
         return Ended::Refused;
     };
     ledger.log(&format!("b{number} started"));
-    let running = dispatcher.start(plan);
-    running.finished(spec.look_after).await;
-    let looked = running.report();
-    let deadline = Instant::now() + END;
-    if !running.finished(deadline - Instant::now()).await {
+    let Ok(running) = dispatcher.start(plan) else {
+        ledger.log(&format!("b{number} found no room"));
+        return Ended::Overloaded;
+    };
+    let cancel = async {
+        match spec.cancel_after {
+            Some(after) => tokio::time::sleep(after).await,
+            None => std::future::pending().await,
+        }
+        ledger.log(&format!("b{number} canceled"));
+        running.cancel();
+        std::future::pending().await
+    };
+    let watch = async {
+        running.finished(spec.look_after).await;
+        (running.report(), running.finished(END).await)
+    };
+    let (looked, is_finished) = tokio::select! {
+        biased;
+        watched = watch => watched,
+        never = cancel => never,
+    };
+    if !is_finished {
         return Ended::Stuck;
     }
     let at = ledger.now();
@@ -166,7 +195,7 @@ fn build(scenario: &Scenario, ledger: &Arc<Ledger>) -> Arc<Dispatcher> {
     let kept = imcast::store::settings::Settings { memory_batches: 10_000, memory_bytes: 1 << 30 };
     Dispatcher::new(
         channels.collect(),
-        delivery(),
+        Settings { channel_routes: scenario.channel_routes, ..delivery() },
         Arc::new(MemoryStore::new(kept)),
         Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
         Randomness::seeded(scenario.seed),

@@ -1,6 +1,7 @@
 //! Worlds that are set up on purpose, for the figures that a random one rarely reaches.
 
 mod budgets;
+mod cancel;
 mod fairness;
 mod outage;
 mod throttling;
@@ -12,7 +13,7 @@ use imcast::domain::batch::{OnInvalid, RetryUnknown};
 use imcast::domain::outcome::Counts;
 
 use crate::invariants;
-use crate::scenario::{BatchSpec, ChannelSpec, RouteSpec, Scenario};
+use crate::scenario::{BatchSpec, ChannelSpec, ROOMY, RouteSpec, Scenario};
 use crate::world::{Ended, Played, play};
 
 fn seconds(seconds: u64) -> Duration {
@@ -27,12 +28,13 @@ fn batch(at: Duration, count: usize) -> BatchSpec {
         retry_unknown: RetryUnknown::Never,
         on_invalid: OnInvalid::Skip,
         routes: vec![RouteSpec { channel: 0, to: (0..count).map(|number| format!("u{number}")).collect() }],
+        cancel_after: None,
         look_after: Duration::ZERO,
     }
 }
 
 fn world(channel: ChannelSpec, batches: Vec<BatchSpec>) -> Scenario {
-    Scenario { seed: 1, channels: vec![channel], batches, drain: None }
+    Scenario { seed: 1, channels: vec![channel], batches, drain: None, channel_routes: ROOMY }
 }
 
 /// Plays a world in which every promise holds.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::directed::{batch, outcome, played, seconds, starts, world};
-use crate::scenario::ChannelSpec;
+use crate::scenario::{ChannelSpec, FaultKind};
 
 /// One send for a token, and a thousand at once when it has expired.
 fn stampede(calls_per_second: Option<u32>) {
@@ -33,4 +33,18 @@ fn a_thousand_sends_with_an_expired_token_fetch_one() {
 fn those_that_waited_for_the_token_do_not_leave_all_at_once() {
     // The limit is among the promises.
     stampede(Some(100));
+}
+
+#[test]
+fn a_provider_that_refuses_every_token_is_not_asked_for_more() {
+    let batches = (0..600).map(|number| batch(Duration::from_millis(100) * number, 1));
+    let channel = ChannelSpec {
+        token_lifetime: Some(seconds(3600)),
+        fault_percent: 100,
+        faults: vec![FaultKind::Revoked],
+        ..ChannelSpec::default()
+    };
+    let played = played(&world(channel, batches.collect()));
+    // One to begin with, and one every ten seconds.
+    assert!(played.book.grants.len() <= 7, "{} token requests in a minute", played.book.grants.len());
 }
