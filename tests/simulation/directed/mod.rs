@@ -49,7 +49,9 @@ fn played(scenario: &Scenario) -> Played {
 fn outcome(played: &Played, batch: usize) -> (Counts, Duration) {
     match &played.ended[batch] {
         Ended::Reported { last, at, .. } => (last.counts(), *at),
-        other => panic!("batch {batch}: {other:?}"),
+        other @ (Ended::NotAsked | Ended::Refused | Ended::Overloaded | Ended::Stuck) => {
+            panic!("batch {batch}: {other:?}")
+        }
     }
 }
 

@@ -1,20 +1,25 @@
 //! What must hold in every world: the reports against the ledger, never against the gateway's own word.
 
+mod repeats;
+mod verdicts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use imcast::adapter::MessageCost;
-use imcast::domain::batch::{OnInvalid, RetryUnknown};
+use imcast::domain::batch::OnInvalid;
 use imcast::domain::failure::FailureKind;
 use imcast::domain::outcome::Outcome;
 use imcast::domain::report::{Report, RouteReport};
 
 use crate::adapter::TIMEOUT;
 use crate::circuit;
+use crate::invariants::repeats::{ends_route, refuse_repeat};
+use crate::invariants::verdicts::{Told, doubt, refute};
 use crate::ledger::{Marker, Sent};
 use crate::provider::members;
-use crate::scenario::{BatchSpec, ChannelSpec, Fate, FaultKind, Refusal, RouteSpec, Scenario};
-use crate::world::{Ended, Played, delivery};
+use crate::scenario::{BatchSpec, ChannelSpec, Fate, Refusal, RouteSpec, Scenario};
+use crate::world::{Ended, Played};
 
 /// Checks everything; one line per broken promise.
 pub(crate) fn broken(scenario: &Scenario, played: &Played) -> Vec<String> {
@@ -293,133 +298,6 @@ impl<'a> Check<'a> {
     }
 }
 
-/// What a report says about one recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Accepted,
-    Failed(FailureKind),
-    Unknown,
-}
-
-impl Told {
-    fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Accepted(_) => Self::Accepted,
-            Outcome::Failed(failure) => Self::Failed(failure.kind),
-            Outcome::Unknown(_) => Self::Unknown,
-        }
-    }
-}
-
-/// D3 to D6: why the ledger says otherwise.
-fn refute(id: &str, told: Told, attempts: u32, tries: &[&Sent], channel: &ChannelSpec) -> Option<String> {
-    let accepted = tries.iter().filter(|sent| sent.accepted.iter().any(|known| known == id)).count();
-    let was_open = |sent: &Sent| is_broken(sent.fate) || sent.forgotten.iter().any(|known| known == id);
-    let open = tries.iter().filter(|sent| was_open(sent)).count();
-    if usize::try_from(attempts) != Ok(tries.len()) {
-        return Some(format!("{attempts} attempts are reported and {} were made", tries.len()));
-    }
-    // Who repeats what may have been delivered is checked for each call; here, that each doubt was one.
-    if accepted > 1 && open + 1 < accepted {
-        return Some(format!("the provider accepted it {accepted} times"));
-    }
-    let last = tries.last().map(|sent| sent.fate);
-    match told {
-        Told::Accepted if accepted == 0 => Some("nobody accepted it".to_owned()),
-        Told::Unknown if open == 0 => Some("no call broke".to_owned()),
-        Told::Failed(_) if accepted > 0 => Some("the provider accepted it".to_owned()),
-        Told::Failed(_) if open > 0 => Some("a call broke".to_owned()),
-        Told::Failed(kind) if !explains(last, kind) && !lacks_token(channel, kind) => {
-            Some(format!("the last call met {last:?}"))
-        }
-        Told::Accepted | Told::Unknown | Told::Failed(_) => None,
-    }
-}
-
-/// Whether a failure of this kind can follow from the last call.
-fn explains(last: Option<Fate>, kind: FailureKind) -> bool {
-    match last {
-        // Nothing was sent: the route was refused, there was no token, or it was not to be.
-        None => matches!(
-            kind,
-            FailureKind::Expired
-                | FailureKind::Shutdown
-                | FailureKind::Permission
-                | FailureKind::Authentication
-                | FailureKind::ProviderUnavailable
-                | FailureKind::CircuitOpen
-                | FailureKind::Canceled
-        ),
-        Some(Fate::NoConnection) => kind == FailureKind::ProviderUnavailable,
-        Some(Fate::Refused(refusal)) => match refusal {
-            Refusal::Throttled(_) | Refusal::BareThrottled(_) => kind == FailureKind::RateLimited,
-            Refusal::Safe => kind == FailureKind::ProviderError,
-            Refusal::Final => kind == FailureKind::ContentRejected,
-            Refusal::BareFinal => kind == FailureKind::InvalidRequest,
-            Refusal::Forbidden => kind == FailureKind::Permission,
-            Refusal::OldToken => kind == FailureKind::Authentication,
-        },
-        Some(Fate::Served { .. }) => kind == FailureKind::InvalidRecipient,
-        Some(Fate::Broken { .. }) => false,
-    }
-}
-
-/// Excuses that this world does not hold.
-fn doubt(told: Told, scenario: &Scenario, seen: &Seen<'_>) -> Option<String> {
-    let has_time = seen.batch.expires_after > Duration::from_secs(600);
-    let is_healthy = seen.channel.is_healthy();
-    let is_excuse = match told {
-        Told::Accepted => true,
-        Told::Unknown => !is_healthy,
-        Told::Failed(kind) => match kind {
-            FailureKind::Shutdown => scenario.drain.is_some(),
-            FailureKind::Expired => !has_time || !(is_healthy && seen.channel.is_unpaced()),
-            FailureKind::InvalidRecipient => true,
-            FailureKind::Canceled => seen.batch.cancel_after.is_some(),
-            FailureKind::Internal => false,
-            _ => !is_healthy,
-        },
-    };
-    (!is_excuse).then(|| "nothing in this world explains it".to_owned())
-}
-
-/// Why the call must not have been repeated, or not yet.
-fn refuse_repeat(last: &Sent, sent: &Sent, earlier: &[&Sent], seen: &Seen<'_>) -> Option<String> {
-    let ended = last.ended.unwrap_or_default();
-    let wait = Duration::from_secs(pause_asked(last.fate).unwrap_or_default());
-    if sent.at < ended + wait {
-        return Some(format!("before {:?}", ended + wait));
-    }
-    if sent.ids.is_empty() {
-        return Some("although it goes to everybody".to_owned());
-    }
-    let settings = delivery();
-    let most = match last.fate {
-        Fate::Refused(Refusal::OldToken) => settings.max_attempts.max(settings.throttled_max_attempts) + 1,
-        Fate::Refused(Refusal::Throttled(_) | Refusal::BareThrottled(_)) => settings.throttled_max_attempts,
-        _ => settings.max_attempts,
-    };
-    if earlier.len() >= usize::try_from(most).unwrap() {
-        return Some(format!("after {} tries", earlier.len()));
-    }
-    let was_renewed = |sent: &&&Sent| sent.fate == Fate::Refused(Refusal::OldToken);
-    match last.fate {
-        Fate::NoConnection
-        | Fate::Refused(Refusal::Throttled(_) | Refusal::BareThrottled(_) | Refusal::Safe) => None,
-        Fate::Refused(Refusal::OldToken) => {
-            (earlier.iter().filter(was_renewed).count() > 1).then(|| "with a second new token".to_owned())
-        }
-        Fate::Broken { .. } if seen.batch.retry_unknown == RetryUnknown::Allowed => None,
-        fate => Some(format!("after {fate:?}")),
-    }
-}
-
-/// Whether the route's calls not yet started must not start any more.
-fn ends_route(sent: &Sent, tries: &[&Sent]) -> bool {
-    let old = |sent: &&&Sent| sent.fate == Fate::Refused(Refusal::OldToken);
-    sent.fate == Fate::Refused(Refusal::Forbidden) || tries.iter().filter(old).count() > 1
-}
-
 fn is_broken(fate: Fate) -> bool {
     matches!(fate, Fate::Broken { .. })
 }
@@ -451,12 +329,6 @@ pub(crate) fn most_within(window: Duration, events: impl Iterator<Item = (Durati
         most = most.max(inside);
     }
     most
-}
-
-/// Whether a call of this channel can fail so because there was no token for it or for its repeat.
-fn lacks_token(channel: &ChannelSpec, kind: FailureKind) -> bool {
-    let is_of_token = matches!(kind, FailureKind::Authentication | FailureKind::ProviderUnavailable);
-    is_of_token && channel.token_lifetime.is_some() && channel.faults.contains(&FaultKind::NoToken)
 }
 
 fn is_sound(id: &str) -> bool {
