@@ -38,6 +38,8 @@ pub(crate) struct Played {
     pub(crate) running_count: usize,
     /// Routes that still have their place in a channel's backlog.
     pub(crate) held_routes: usize,
+    /// Places among the calls in flight that nobody gave back.
+    pub(crate) held_turns: usize,
 }
 
 /// What came of one batch.
@@ -110,8 +112,15 @@ async fn live(scenario: &Scenario) -> Played {
     let acted = tokio::time::timeout(END, all_acted).await.is_ok();
     let is_over = dispatcher.drain(END).await && acted;
     let ended = std::mem::take(&mut *ended.lock().unwrap());
-    let held_routes = dispatcher.channels().map(|channel| dispatcher.status(channel).route_count).sum();
-    Played { book: ledger.close(), ended, is_over, running_count: dispatcher.running_count(), held_routes }
+    let statuses: Vec<_> = dispatcher.channels().map(|channel| dispatcher.status(channel)).collect();
+    Played {
+        book: ledger.close(),
+        ended,
+        is_over,
+        running_count: dispatcher.running_count(),
+        held_routes: statuses.iter().map(|status| status.route_count).sum(),
+        held_turns: statuses.iter().map(|status| status.in_flight).sum(),
+    }
 }
 
 async fn send(dispatcher: &Arc<Dispatcher>, ledger: &Ledger, number: usize, spec: &BatchSpec) -> Ended {

@@ -66,6 +66,8 @@ impl<'a> Check<'a> {
         self.demand(count == 0, || format!("{count} batches are still held"));
         let held = self.played.held_routes;
         self.demand(held == 0, || format!("{held} routes still have their place in a backlog"));
+        let held = self.played.held_turns;
+        self.demand(held == 0, || format!("{held} places among the calls in flight were not given back"));
         let open = self.played.book.sent.iter().filter(|sent| sent.ended.is_none()).count();
         self.demand(open == 0, || format!("{open} calls never ended"));
     }
