@@ -56,6 +56,7 @@ pub(crate) fn broken(channel: usize, sent: &[&Sent]) -> Option<String> {
     ends.sort_unstable();
     let mut state = State::Closed { run: 0 };
     let mut next_start = 0;
+    let mut last_silent = None;
     for (position, &(ended, index)) in ends.iter().enumerate() {
         while let Some(started) = sent.get(next_start).filter(|sent| sent.at < ended) {
             if let Some(at) = start(&mut state, started.at, next_start) {
@@ -64,8 +65,16 @@ pub(crate) fn broken(channel: usize, sent: &[&Sent]) -> Option<String> {
             next_start += 1;
         }
         let told = signal(sent[index].fate);
-        let is_unclear = ends.iter().any(|(at, other)| *at == ended && signal(sent[*other].fate) != told);
-        if is_unclear || is_crowd(&ends[..=position], sent) {
+        let (before, rest) = ends.split_at(position);
+        let is_same_instant = |(at, _): &&(Duration, usize)| *at == ended;
+        let mut same_instant =
+            before.iter().rev().take_while(is_same_instant).chain(rest.iter().take_while(is_same_instant));
+        let is_unclear = same_instant.any(|(_, other)| signal(sent[*other].fate) != told);
+        if told == Signal::Silent {
+            last_silent = Some(ended);
+        }
+        let has_silence = last_silent.is_some_and(|at| at + TEN_SECONDS >= ended);
+        if is_unclear || has_silence && is_crowd(&ends[..=position], sent) {
             // In which order they came, or what their share was, cannot be told from here.
             return None;
         }
