@@ -257,6 +257,7 @@ impl RouteRun {
         };
         // The token may have taken its time.
         self.check_stop()?;
+        pass.start();
         let result = trial.send(request).await;
         self.state.count_call(self.route_index, tries.made > 0);
         tries.made += 1;
