@@ -17,6 +17,9 @@ use crate::dispatch::settings::Settings;
 use crate::domain::report::BudgetKind;
 use crate::telemetry::metrics::words::CircuitState;
 
+/// How much the latest call counts in the average time of a call.
+const LATEST: f64 = 0.1;
+
 /// Bytes that a route takes besides its recipients, roughly.
 const ROUTE_BYTES: usize = 1024;
 
@@ -27,6 +30,9 @@ pub(super) struct Gate {
     pub(super) backlog: Backlog,
     retries: RetryBudget,
     settings: Settings,
+    /// How long a call takes, on average.
+    call_seconds: f64,
+    max_in_flight: f64,
 }
 
 impl Gate {
@@ -43,7 +49,18 @@ impl Gate {
             backlog: Backlog::new(Bounds { routes: settings.channel_routes, bytes: settings.channel_bytes }),
             retries: RetryBudget::new(settings.retry_share, now),
             settings: settings.clone(),
+            call_seconds: 0.0,
+            max_in_flight: f64::from(common.max_in_flight.get()),
         }
+    }
+
+    /// How long the turns of others would keep the last of `calls` calls of a new route waiting: for the budgets,
+    /// or for a place among the calls in flight.
+    fn wait(&self, now: Instant, calls: usize) -> Duration {
+        let ahead = self.backlog.ahead(calls);
+        let (paced, _) = self.pacer.eta(now, to_f64(ahead.calls), to_f64(ahead.messages));
+        let turns = to_f64(ahead.calls) * self.call_seconds / self.max_in_flight;
+        paced.max(Duration::try_from_secs_f64(turns).unwrap_or(Duration::MAX))
     }
 }
 
@@ -51,14 +68,16 @@ impl Gate {
 pub(super) struct Pass {
     channel: Arc<ChannelRuntime>,
     is_probe: bool,
-    is_started: bool,
+    /// When the latest try began.
+    started_at: Option<Instant>,
 }
 
 impl Pass {
     /// Counts the call as a first try, once; one that gets no credential never starts.
     pub(super) fn start(&mut self) {
-        if !std::mem::replace(&mut self.is_started, true) {
-            self.channel.gate().retries.count_first(Instant::now());
+        let now = Instant::now();
+        if self.started_at.replace(now).is_none() {
+            self.channel.gate().retries.count_first(now);
         }
     }
 
@@ -71,6 +90,10 @@ impl Pass {
     pub(super) fn record(&mut self, signal: Signal, jitter: f64) {
         let now = Instant::now();
         let gate = &mut *self.channel.gate();
+        if let (Some(started_at), true) = (self.started_at, signal != Signal::Nothing) {
+            let seconds = now.saturating_duration_since(started_at).as_secs_f64();
+            gate.call_seconds += LATEST * (seconds - gate.call_seconds);
+        }
         let before = gate.circuit.status(now).state();
         if std::mem::take(&mut self.is_probe) {
             gate.circuit.record_probe(now, signal, &gate.settings, jitter);
@@ -104,7 +127,7 @@ impl Place {
     /// Counts one call as started.
     pub(super) fn start_call(&self, chunking: Chunking, recipient_count: usize) {
         let messages = messages(chunking, 1, recipient_count);
-        self.channel.gate().backlog.start_call(Instant::now(), self.id, messages);
+        self.channel.gate().backlog.start_call(self.id, messages);
     }
 }
 
@@ -122,11 +145,11 @@ impl PlannedRoute {
         let bytes = ROUTE_BYTES + self.recipients.bytes();
         let calls = self.call_count();
         let open = Open { calls, messages: messages(self.chunking, calls, self.positions.len()) };
-        let backlog = &mut self.channel.gate().backlog;
-        if backlog.wait(now, calls) > most {
+        let gate = &mut *self.channel.gate();
+        if gate.wait(now, calls) > most {
             return None;
         }
-        let id = backlog.enter(now, open, bytes)?;
+        let id = gate.backlog.enter(open, bytes)?;
         Some(Place { channel: Arc::clone(&self.channel), id, bytes })
     }
 }
@@ -155,7 +178,7 @@ impl ChannelRuntime {
 
     /// Whether others would keep even a single call waiting for longer than `most`.
     pub(super) fn is_full(&self, most: Duration) -> bool {
-        self.gate().backlog.wait(Instant::now(), 1) > most
+        self.gate().wait(Instant::now(), 1) > most
     }
 
     /// Whether the circuit keeps calls back.
@@ -175,7 +198,7 @@ impl ChannelRuntime {
         if is_probe {
             self.metrics.count_transition(CircuitState::HalfOpen);
         }
-        Some(Pass { channel: Arc::clone(self), is_probe, is_started: false })
+        Some(Pass { channel: Arc::clone(self), is_probe, started_at: None })
     }
 
     /// Lets a call be repeated, unless the channel made too many repeats already or its circuit is not closed.

@@ -302,7 +302,7 @@ async fn whoever_would_wait_too_long_for_the_turns_of_others_is_refused() {
         }
     };
     assert_eq!(refused.channel.as_str(), "fake");
-    assert!((30..90).contains(&waiting.len()), "{} batches wait", waiting.len());
+    assert!((40..60).contains(&waiting.len()), "{} batches wait", waiting.len());
     assert!(rig.dispatcher.is_overloaded(patience) && !rig.dispatcher.is_overloaded(patience * 3));
     // Who does not wait for the answer is taken all the same.
     let patient = rig.dispatcher.start(plan(&["b"]), Duration::MAX).unwrap();
@@ -312,4 +312,26 @@ async fn whoever_would_wait_too_long_for_the_turns_of_others_is_refused() {
     assert!(!rig.dispatcher.is_overloaded(patience));
     assert!(rig.dispatcher.start(plan(&["c"]), patience).is_ok());
     large.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_calls_count_as_waiting_time_and_a_hanging_provider_refuses_nobody_at_once() {
+    let patience = Duration::from_secs(5);
+    let full_at = |rig: Rig| async move {
+        let mut count = 0;
+        loop {
+            let plan = rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap();
+            if count == 100 || rig.dispatcher.start(plan, patience).is_err() {
+                return count;
+            }
+            count += 1;
+        }
+    };
+    let rig = Rig::new(one_by_one(), slowly(1));
+    for _ in 0..30 {
+        rig.send(rig.batch(&["a"])).await;
+    }
+    let count = full_at(rig).await;
+    assert!((5..=8).contains(&count), "{count} calls of a second each, one at a time");
+    assert_eq!(full_at(Rig::new(one_by_one(), slowly(1_000_000))).await, 100);
 }
