@@ -9,6 +9,7 @@ pub mod body;
 pub mod cancel;
 pub mod channels;
 pub mod dto;
+pub mod keys;
 pub mod page_token;
 pub mod plan_batch;
 pub mod prefer;
@@ -25,6 +26,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use crate::api::keys::ring::KeyRing;
 pub use crate::api::settings::Settings;
 use crate::dispatch::Dispatcher;
 
@@ -34,6 +36,8 @@ pub struct Api {
     pub dispatcher: Arc<Dispatcher>,
     /// What is let in.
     pub settings: Settings,
+    /// Who is let in.
+    pub keys: Arc<KeyRing>,
 }
 
 /// The whole API as one service.

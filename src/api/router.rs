@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::body::Bodies;
+use crate::api::keys::authenticate;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::{Api, cancel, channels, plan_batch, probes, read_batch, read_results, request_id, send};
 
@@ -47,6 +48,8 @@ pub fn build(api: Arc<Api>) -> Router {
         .route("/readyz", get(probes::ready))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        // Around the fallbacks too: whoever has no key learns nothing, not even which paths exist.
+        .layer(from_fn_with_state(state.clone(), authenticate::authenticate))
         // Inside the next layer, so that the answer to a panic gets its body, and a batch that was handed over
         // before the panic its 202.
         .layer(CatchPanicLayer::custom(explain_panic))

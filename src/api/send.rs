@@ -10,12 +10,14 @@ use crate::api::answer;
 use crate::api::body::{self, Format, HeldBody};
 use crate::api::dto::options::IN_MEMORY_ONLY;
 use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
 use crate::dispatch::Overloaded;
 use crate::dispatch::plan::{Plan, RouteFault};
+use crate::dispatch::running::Running;
 use crate::domain::fault::{Fault, FaultCode};
 
 /// Bodies above this are read and planned away from the threads that serve connections, since they keep one
@@ -31,20 +33,35 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 /// A [`Problem`]; nothing was sent then, and nothing will be.
 pub async fn send(
     FromState(state): FromState<State>,
+    caller: Caller,
     Extension(handed_over): Extension<HandedOver>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    caller.spend_batch()?;
     admit(&state)?;
     let preferences = Preferences::read(&parts.headers);
     let refused = refuse_durable(&parts.headers, &preferences);
-    let plan = read_plan(&state, &parts.headers, body, refused).await?;
+    let plan = read_plan(&state, &caller, &parts.headers, body, refused).await?;
     // The body may have taken long.
     admit(&state)?;
-    let running = state.api.dispatcher.start(plan).map_err(overloaded)?;
+    let running = start(&state, &caller, plan)?;
     handed_over.set(running.id());
     running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
     Ok(answer::to_send(&running.report(), &parts.headers, &preferences))
+}
+
+/// Hands a plan over, once its recipients are within the caller's quota.
+///
+/// # Errors
+/// A [`Problem`]; nothing was sent then, and the quota is as before.
+fn start(state: &State, caller: &Caller, plan: Plan) -> Result<Running, Problem> {
+    let recipient_count = plan.recipient_count();
+    caller.spend_recipients(recipient_count)?;
+    state.api.dispatcher.start(plan).map_err(|error| {
+        caller.return_recipients(recipient_count);
+        overloaded(error)
+    })
 }
 
 /// Reads a body and plans the batch that it asks for; `refused` are faults found in the headers.
@@ -53,6 +70,7 @@ pub async fn send(
 /// A [`Problem`] with every fault.
 pub async fn read_plan(
     state: &State,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     refused: Vec<Fault>,
@@ -60,20 +78,29 @@ pub async fn read_plan(
     let format = body::format(headers)?;
     let held = state.bodies.read(headers, body).await?;
     if held.len() <= LARGE_BODY_BYTES {
-        return plan(state, format, &held, refused);
+        return plan(state, caller, format, &held, refused);
     }
-    let state = state.clone();
-    tokio::task::spawn_blocking(move || plan(&state, format, &held, refused)).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "Reading a request failed.");
-        Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
-    })
+    let (state, caller) = (state.clone(), caller.clone());
+    tokio::task::spawn_blocking(move || plan(&state, &caller, format, &held, refused)).await.unwrap_or_else(
+        |error| {
+            tracing::error!(%error, "Reading a request failed.");
+            Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
+        },
+    )
 }
 
-fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> Result<Plan, Problem> {
+fn plan(
+    state: &State,
+    caller: &Caller,
+    format: Format,
+    held: &HeldBody,
+    refused: Vec<Fault>,
+) -> Result<Plan, Problem> {
     let api = &state.api;
     let dispatcher = &api.dispatcher;
     let context = Context {
         id: dispatcher.new_batch_id(),
+        caller,
         now: dispatcher.now(),
         max_age: api.settings.batches.max_age,
         most_routes: api.settings.limits.routes_per_batch,
@@ -90,7 +117,10 @@ fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> 
         Err(Refusal::NotJson(detail)) => return Err(Problem::new(ProblemCode::InvalidJson, detail)),
         Err(Refusal::Fault(fault)) => return Err(Problem::faults(refused.into_iter().chain([fault]))),
     };
-    let Decoded { batch, origins, faults, route_indexes } = decoded;
+    let Decoded { batch, origins, faults, forbidden, route_indexes } = decoded;
+    if !forbidden.is_empty() {
+        return Err(Problem::forbidden_channels(forbidden));
+    }
     let mut faults: Vec<_> = refused.into_iter().chain(faults).collect();
     // The adapters judge what could be read even if something else is wrong: all faults in one answer.
     let place = |route_index: usize, pointer: &str| {

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tower::Layer as _;
 use tracing::{debug, warn};
 
 use crate::app::settings::ServerSettings;
@@ -51,7 +53,7 @@ impl Server {
         let cutting = CancellationToken::new();
         let leaving = cutting.child_token();
         let connections = Arc::new(Connections {
-            service: TowerToHyperService::new(router),
+            router,
             permits: Arc::new(Semaphore::new(settings.max_connections)),
             settings,
             tasks: tasks.clone(),
@@ -80,7 +82,7 @@ impl Server {
 
 /// What all connections share; lives as long as one of them.
 struct Connections {
-    service: TowerToHyperService<Router>,
+    router: Router,
     permits: Arc<Semaphore>,
     settings: ServerSettings,
     tasks: TaskTracker,
@@ -104,8 +106,8 @@ impl Connections {
         // The permit comes first: a connection over the limit waits in the system's queue.
         while let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    self.tasks.spawn(Arc::clone(&self).carry(stream, permit));
+                Ok((stream, peer)) => {
+                    self.tasks.spawn(Arc::clone(&self).carry(stream, peer, permit));
                 }
                 Err(error) => {
                     warn!(%error, "A connection could not be taken.");
@@ -115,7 +117,7 @@ impl Connections {
         }
     }
 
-    async fn carry(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    async fn carry(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let first_bytes = tokio::time::timeout(self.settings.first_bytes_timeout, protocol(&stream));
         // A connection that has not begun to ask loses nothing when we leave.
         let Some(Ok(Ok(protocol))) = self.leaving.run_until_cancelled(first_bytes).await else {
@@ -127,7 +129,8 @@ impl Connections {
             return;
         }
         let stream = TokioIo::new(stream);
-        let service = self.service.clone();
+        // Every request knows whom it comes from: wrong keys are counted by address.
+        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(self.router.clone()));
         match protocol {
             Protocol::Http1 => {
                 let connection = http1::Builder::new()

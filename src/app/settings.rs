@@ -11,7 +11,7 @@ use crate::domain::fault::FaultCode;
 pub struct ServerSettings {
     /// Address and port; port 0 = a free one.
     pub listen: SocketAddr,
-    /// Whether an address that other machines reach may be used although no key is asked for.
+    /// Whether an address that other machines reach may be used even if no key is asked for.
     pub insecure: bool,
     /// Most connections at once, 1 to 1 000 000; more wait in the system's queue.
     pub max_connections: usize,

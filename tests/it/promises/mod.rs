@@ -1,5 +1,6 @@
 //! What the gateway promises its callers, one test or more for each promise.
 
+mod keys;
 mod refusals;
 mod results;
 mod running;
