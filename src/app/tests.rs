@@ -167,12 +167,12 @@ fn a_public_address_needs_a_word_of_the_operator() {
 
 #[test]
 fn a_public_address_may_be_used_once_a_key_is_asked_for() {
-    let key = crate::api::keys::key::Key::generate().unwrap();
-    let key_settings = crate::api::keys::settings::KeySettings {
+    let key = api::keys::key::Key::generate().unwrap();
+    let key_settings = api::keys::settings::KeySettings {
         name: "a".into(),
         id: key.id.as_str().into(),
         digest: key.digest(),
-        rights: crate::api::keys::settings::Rights::default(),
+        rights: api::keys::settings::Rights::default(),
     };
     let server = ServerSettings { listen: "0.0.0.0:80".parse().unwrap(), ..settings(1) };
     let check = |keys: &[_]| check_address(&server, Sandbox::WithoutChannels, &KeyRing::new(keys));

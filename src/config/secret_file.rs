@@ -25,19 +25,16 @@ fn resolve_inside(table: &mut Table, prefix: &str, faults: &mut Vec<SettingFault
         let Some(value) = table.get_mut(&name) else {
             continue;
         };
-        match &mut value.kind {
-            ValueKind::Table(inner) => {
-                resolve_inside(inner, &format!("{key}."), faults);
-                continue;
-            }
-            ValueKind::Array(entries) => {
-                for (index, entry) in entries.iter_mut().enumerate() {
-                    if let ValueKind::Table(inner) = &mut entry.kind {
-                        resolve_inside(inner, &format!("{key}.{index}."), faults);
-                    }
+        if let ValueKind::Table(inner) = &mut value.kind {
+            resolve_inside(inner, &format!("{key}."), faults);
+            continue;
+        }
+        if let ValueKind::Array(entries) = &mut value.kind {
+            for (index, entry) in entries.iter_mut().enumerate() {
+                if let ValueKind::Table(inner) = &mut entry.kind {
+                    resolve_inside(inner, &format!("{key}.{index}."), faults);
                 }
             }
-            _ => {}
         }
         let Some(base) = name.strip_suffix(SUFFIX).filter(|base| !base.is_empty()) else {
             continue;

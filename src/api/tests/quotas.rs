@@ -60,7 +60,7 @@ async fn so_many_sends_as_are_left_are_taken_at_once() {
             let answered = rig.send(&[("authorization", &caller)], &["a"]).await;
             let now = remaining(&answered, "batches");
             let is_taken = answered.status == 200;
-            assert!(left.is_none_or(|left| is_taken == (left > 0) && now == left.max(1) - 1));
+            assert!(left.is_none_or(|left: u64| is_taken == (left > 0) && now == left.max(1) - 1));
             left = Some(now);
             if !is_taken {
                 break;
