@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use serde_json::json;
-
 use imcast::api::keys::key::Key;
+use serde_json::json;
 
 use super::{CHANNEL, channel, keys, losses, page, provider, willing};
 use crate::accounts::{ACCOUNTS, Account, CANARY};
