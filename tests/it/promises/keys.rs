@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{CHANNEL, channel, sends, willing};
 use crate::accounts::Account;
+use crate::fake_provider::FakeProvider;
 use crate::harness::{Answer, TestGateway};
 
 /// A key's table in the configuration.
@@ -22,22 +23,27 @@ fn refusal(answer: &Answer) -> (u16, String) {
     (answer.status, code)
 }
 
+/// A gateway with the channels `under-test` and `closed`, and a key that may send two recipients a minute
+/// through the first.
+async fn start(account: &'static Account, fake: &FakeProvider) -> (TestGateway, Key) {
+    let good = Key::generate().unwrap();
+    let rights = "channels = ['under-test']\nrecipients_per_minute = 2";
+    let channels = [CHANNEL, "closed"].map(|name| channel(name, account, fake, "")).concat();
+    let gateway = TestGateway::start(&(channels + &table("good", &good, rights))).await;
+    (gateway, good)
+}
+
+fn bearer(key: &Key) -> String {
+    format!("Bearer {}", key.text.expose())
+}
+
 #[tokio::test]
-async fn no_refusal_of_a_key_reaches_a_provider() {
+async fn without_a_good_key_nothing_is_sent() {
     let account = Account::of("openim");
     let fake = willing(account).await;
-    let [good, limited, unknown] = [(); 3].map(|()| Key::generate().unwrap());
-    let gateway = TestGateway::start(&format!(
-        "{}{}{}{}",
-        channel(CHANNEL, account, &fake, ""),
-        channel("closed", account, &fake, ""),
-        table("good", &good, "channels = ['under-test']\nrecipients_per_minute = 2"),
-        table("limited", &limited, "batches_per_second = 1"),
-    ))
-    .await;
-    let bearer = |key: &Key| format!("Bearer {}", key.text.expose());
-    let batch = account.send(CHANNEL);
-    let swapped = format!("Bearer imc_{}.{}", good.id, limited.text.expose().split_once('.').unwrap().1);
+    let (gateway, good) = start(account, &fake).await;
+    let unknown = Key::generate().unwrap();
+    let swapped = format!("Bearer imc_{}.{}", good.id, unknown.text.expose().split_once('.').unwrap().1);
     for (authorization, challenge) in [
         (String::new(), "Bearer"),
         ("Bearer".to_owned(), "Bearer"),
@@ -47,10 +53,19 @@ async fn no_refusal_of_a_key_reaches_a_provider() {
         (swapped, "Bearer error=\"invalid_token\""),
         (bearer(&good).to_uppercase(), "Bearer error=\"invalid_token\""),
     ] {
-        let answer = send(&gateway, &authorization, &batch).await;
+        let answer = send(&gateway, &authorization, &account.send(CHANNEL)).await;
         assert_eq!(refusal(&answer), (401, "unauthenticated".into()), "{authorization}");
         assert_eq!(answer.header("www-authenticate"), challenge, "{authorization}");
     }
+    assert!(fake.ledger().is_empty());
+}
+
+#[tokio::test]
+async fn through_a_channel_that_is_not_the_keys_nothing_is_sent() {
+    let account = Account::of("openim");
+    let fake = willing(account).await;
+    let (gateway, good) = start(account, &fake).await;
+    let batch = account.send(CHANNEL);
     let routes = json!({"message": batch["message"], "routes": [
         {"channel": "closed", "from": "dave", "to": ["a"]},
         {"channel": CHANNEL, "from": "dave", "to": ["a"]},
@@ -72,6 +87,15 @@ async fn no_refusal_of_a_key_reaches_a_provider() {
         }
         assert_eq!(errors, expected);
     }
+    assert!(fake.ledger().is_empty());
+}
+
+#[tokio::test]
+async fn beyond_its_quota_nothing_is_sent() {
+    let account = Account::of("openim");
+    let fake = willing(account).await;
+    let (gateway, good) = start(account, &fake).await;
+    let batch = account.send(CHANNEL);
     let mut many = batch.clone();
     many["to"] = json!(["1", "2", "3"]);
     assert_eq!(refusal(&send(&gateway, &bearer(&good), &many).await), (422, "invalid_request".into()));
