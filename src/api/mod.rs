@@ -9,7 +9,9 @@ pub mod body;
 pub mod cancel;
 pub mod channels;
 pub mod dto;
+pub mod head;
 pub mod keys;
+pub mod metrics;
 pub mod page_token;
 pub mod plan_batch;
 pub mod prefer;
@@ -19,6 +21,7 @@ pub mod read_batch;
 pub mod read_results;
 pub mod report;
 pub mod request_id;
+pub mod resend;
 pub mod result_parameters;
 pub mod router;
 pub mod send;
@@ -42,7 +45,16 @@ pub struct Api {
 
 /// The whole API as one service.
 pub fn router(api: Arc<Api>) -> axum::Router {
-    router::build(api)
+    router::build(&router::State::new(api), MetricsAt::Api)
+}
+
+/// Where the metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// With everything else.
+    Api,
+    /// On a listener of their own, with the probes.
+    Admin,
 }
 
 #[cfg(test)]

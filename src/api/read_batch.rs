@@ -16,6 +16,7 @@ use crate::api::router::State;
 use crate::dispatch::running::Running;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
+use crate::store::StoreError;
 
 /// How soon to come back while the store is away, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -67,14 +68,18 @@ pub async fn find(state: &State, caller: &Caller, id: BatchId) -> Result<Arc<Rep
     }
     match state.api.dispatcher.report(id).await {
         Ok(found) => found.filter(|report| caller.may_see(&report.batch)).ok_or_else(unknown_batch),
-        Err(error) => {
-            tracing::error!(batch.id = %id, %error, "A recorded batch cannot be read.");
-            let detail = "recorded batches cannot be read now";
-            Err(Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(RETRY_AFTER_SECONDS))
-        }
+        Err(error) => Err(store_away(id, &error)),
     }
 }
 
-fn unknown_batch() -> Problem {
+/// The refusal when records cannot be read or changed.
+pub fn store_away(id: BatchId, error: &StoreError) -> Problem {
+    tracing::error!(batch.id = %id, %error, "A recorded batch cannot be read.");
+    let detail = "recorded batches cannot be read now";
+    Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(RETRY_AFTER_SECONDS)
+}
+
+/// The refusal when nobody knows the batch.
+pub fn unknown_batch() -> Problem {
     Problem::new(ProblemCode::NotFound, "no batch of this id is known here, or no longer")
 }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub transport: transport::Settings,
     /// Section `[log]`.
     pub log: telemetry::Settings,
+    /// Section `[traces]`.
+    pub traces: telemetry::TraceSettings,
     /// Section `[channels]`, by name; empty if none is configured.
     pub channels: Vec<(ChannelName, Channel)>,
     /// Whether the built-in stand-ins serve in place of `channels`; the command line decides, no key.
@@ -150,6 +152,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let api = api::settings::Settings::read(&mut fields);
     let transport = fields.object("transport", transport::Settings::read);
     let log = fields.object("log", telemetry::Settings::read);
+    let traces = fields.object("traces", telemetry::TraceSettings::read);
     let channels = channels::read(&mut fields, providers);
     let keys = keys::read(&mut fields);
     let mut faults = fields.finish();
@@ -171,6 +174,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             keys,
             transport: transport?,
             log: log?,
+            traces: traces?,
             channels,
             sandbox: Sandbox::WithoutChannels,
         })

@@ -48,6 +48,7 @@ impl Prepare {
             ext: None,
             push: None,
             provider_options: None,
+            only: None,
         });
         let prepared = channel
             .adapter
@@ -121,6 +122,7 @@ fn success(prepare: &Prepare, request: &WireRequest) -> Vec<u8> {
         query: request.encoded_query(),
         headers: Vec::new(),
         body: request.body.to_vec(),
+        size: 0,
     };
     (prepare.account.success)(&arrival).to_string().into_bytes()
 }

@@ -146,7 +146,7 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
         on_invalid: options.on_invalid,
         retry_unknown: options.retry_unknown,
         routes,
-        resend_of: None,
+        resend: None,
     };
     Decoded { batch, origins, faults, forbidden, route_indexes }
 }

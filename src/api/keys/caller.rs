@@ -64,6 +64,12 @@ impl Caller {
         account.rights.channels.as_ref().is_none_or(|allowed| allowed.contains(channel))
     }
 
+    /// Whether it sees what all callers do.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.0.as_ref().is_none_or(|known| known.account.rights.is_operator)
+    }
+
     /// Whether it may look at this channel: as [`Self::may_use`], and operators at all.
     #[must_use]
     pub fn may_look_at(&self, channel: &str) -> bool {
@@ -107,10 +113,6 @@ impl Caller {
         if let Some(standings) = self.0.as_ref().and_then(|known| *lock(&known.standings)) {
             rate_limit::insert(headers, &standings);
         }
-    }
-
-    fn is_operator(&self) -> bool {
-        self.0.as_ref().is_none_or(|known| known.account.rights.is_operator)
     }
 
     fn spend(

@@ -1,4 +1,5 @@
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +10,7 @@ use tower::ServiceExt as _;
 
 use crate::api::keys::key::Key;
 use crate::api::keys::settings::{KeySettings, Rights};
+use crate::api::router::{State, build_admin};
 use crate::api::tests::rig::{Answered, Rig, request, short_form};
 use crate::domain::id::{BatchId, ChannelName};
 
@@ -37,25 +39,31 @@ async fn ask(rig: &Rig, authorization: &str, method: &str, path: &str, channel: 
     if !authorization.is_empty() {
         headers.push(("authorization", authorization));
     }
-    let body = short_form(&["a"]).replace("main", channel);
-    rig.call(request(method, path, &headers, Body::from(body))).await
+    let body = match channel {
+        "" => Body::empty(),
+        channel => Body::from(short_form(&["a", "bad"]).replace("main", channel)),
+    };
+    rig.call(request(method, path, &headers, body)).await
 }
 
 /// Method, path, channel of the body, and the statuses for: no key, a wrong key, the batch's own caller (all
 /// channels), another caller (only `main`), an operator (only `main`).
 const RIGHTS: &[(&str, &str, &str, [u16; 5])] = &[
-    ("POST", "/v1/batches", "main", [401, 401, 200, 200, 200]),
-    ("POST", "/v1/batches", "other", [401, 401, 200, 403, 403]),
+    ("POST", "/v1/batches", "main", [401, 401, 207, 207, 207]),
+    ("POST", "/v1/batches", "other", [401, 401, 207, 403, 403]),
     ("POST", "/v1/batches", "nobody", [401, 401, 422, 403, 403]),
     ("POST", "/v1/batches/plan", "main", [401, 401, 200, 200, 200]),
     ("POST", "/v1/batches/plan", "other", [401, 401, 200, 403, 403]),
     ("GET", "/v1/batches/{id}", "", [401, 401, 200, 404, 200]),
     ("GET", "/v1/batches/{id}/results", "", [401, 401, 200, 404, 200]),
     ("POST", "/v1/batches/{id}/cancel", "", [401, 401, 200, 404, 200]),
+    // The batch went through `other`.
+    ("POST", "/v1/batches/{id}/resend", "", [401, 401, 207, 404, 403]),
     ("GET", "/v1/channels", "", [401, 401, 200, 200, 200]),
     ("GET", "/v1/channels/main", "", [401, 401, 200, 200, 200]),
     ("GET", "/v1/channels/other", "", [401, 401, 200, 403, 200]),
     ("GET", "/v1/channels/nobody", "", [401, 401, 404, 403, 404]),
+    ("GET", "/metrics", "", [401, 401, 403, 403, 200]),
     ("GET", "/v1/nowhere", "", [401, 401, 404, 404, 404]),
     ("GET", "/livez/", "", [401, 401, 404, 404, 404]),
     ("DELETE", "/v1/batches", "", [401, 401, 405, 405, 405]),
@@ -79,8 +87,8 @@ async fn every_operation_asks_for_the_right_key() {
             let before = rig.calls();
             let answered = ask(&rig, key, method, &path, channel).await;
             *status = answered.status;
-            let may_send = path == "/v1/batches" && answered.status == 200;
-            assert_eq!(rig.calls() > before, may_send, "{method} {path}");
+            // Only what sends answers so: the recipient `bad` is always refused by the provider.
+            assert_eq!(rig.calls() > before, answered.status == 207, "{method} {path}");
             if answered.status == 401 {
                 assert_eq!(answered.refusal().1, "unauthenticated");
                 assert!(answered.header("www-authenticate").unwrap().starts_with("Bearer"));
@@ -99,8 +107,12 @@ async fn every_operation_asks_for_the_right_key() {
 #[tokio::test(start_paused = true)]
 async fn without_keys_nobody_is_asked_for_one() {
     let rig = Rig::new();
-    assert_eq!(ask(&rig, "", "POST", "/v1/batches", "main").await.status, 200);
-    assert_eq!(ask(&rig, "Bearer nonsense", "POST", "/v1/batches", "main").await.status, 200);
+    let sent = ask(&rig, "", "POST", "/v1/batches", "main").await;
+    assert_eq!(sent.status, 207);
+    assert_eq!(ask(&rig, "Bearer nonsense", "POST", "/v1/batches", "main").await.status, 207);
+    let resend = format!("/v1/batches/{}/resend", sent.json()["id"].as_str().unwrap());
+    assert_eq!(ask(&rig, "", "POST", &resend, "").await.status, 207);
+    assert_eq!(ask(&rig, "", "GET", "/metrics", "").await.status, 200);
 }
 
 /// A refusal without what differs from request to request.
@@ -124,10 +136,10 @@ async fn a_foreign_batch_is_as_unknown_as_one_that_never_was() {
         answered.json()["id"].as_str().unwrap().to_owned()
     };
     let running = send("slow").await;
-    let finished = send("a").await;
+    let finished = send("bad").await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let unknown = BatchId::new(1, 1).to_string();
-    for (method, rest) in [("GET", ""), ("GET", "/results"), ("POST", "/cancel")] {
+    for (method, rest) in [("GET", ""), ("GET", "/results"), ("POST", "/cancel"), ("POST", "/resend")] {
         let ask = async |id: &str| {
             let headers = [("authorization", &*other), ("prefer", "wait=25")];
             let path = format!("/v1/batches/{id}{rest}");
@@ -146,6 +158,57 @@ async fn a_foreign_batch_is_as_unknown_as_one_that_never_was() {
     let path = format!("/v1/batches/{running}");
     let report = rig.get(&path, &[("authorization", &own)]).await;
     assert_eq!((report.status, &report.json()["outcome"]), (200, &json!("all_accepted")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resend_belongs_to_whom_the_batch_belongs_to_also_if_an_operator_asks() {
+    let (own, own_settings) = key("own", Rights::default());
+    let (other, other_settings) = key("other", Rights::default());
+    let (operator, operator_settings) = key("operator", Rights { is_operator: true, ..limited(1, 5) });
+    let rig = Rig::with_keys(&[own_settings, other_settings, operator_settings]);
+    let mut batch = ask(&rig, &own, "POST", "/v1/batches", "main").await;
+    for key in [&own, &operator, &own] {
+        let path = format!("/v1/batches/{}", batch.json()["id"].as_str().unwrap());
+        batch = ask(&rig, key, "POST", &format!("{path}/resend"), "").await;
+        assert_eq!(batch.status, 207);
+        // Whoever asks pays.
+        assert_eq!(batch.header("ratelimit").is_some(), key == &operator);
+        let child = format!("/v1/batches/{}", batch.json()["id"].as_str().unwrap());
+        for path in [&path, &child] {
+            assert_eq!(ask(&rig, &own, "GET", path, "").await.status, 200);
+            assert_eq!(ask(&rig, &other, "GET", path, "").await.status, 404);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resend_names_every_channel_that_the_key_may_no_longer_use() {
+    let (own, own_settings) = key("own", Rights::default());
+    let rig = Rig::with_keys(std::slice::from_ref(&own_settings));
+    let headers = [("authorization", &*own)];
+    let routes = json!({"message": {"type": "text", "text": "hi"}, "routes": [
+        {"channel": "main", "to": ["bad"]}, {"channel": "other", "to": ["bad"]},
+    ]});
+    let sent = rig.post("/v1/batches", &headers, &routes.to_string()).await;
+    let id = sent.json()["id"].as_str().unwrap().to_owned();
+    rig.api.keys.replace(&[KeySettings { rights: only_main(), ..own_settings }]);
+    let calls = rig.calls();
+    let refused = ask(&rig, &own, "POST", &format!("/v1/batches/{id}/resend"), "").await;
+    assert_eq!(refused.refusal(), (403, "forbidden".into(), vec![" not_allowed".into()]));
+    assert!(refused.json()["errors"][0]["detail"].as_str().unwrap().contains("`other`"));
+    assert_eq!(rig.calls(), calls);
+    let report = ask(&rig, &own, "GET", &format!("/v1/batches/{id}"), "").await;
+    assert!(report.json().get("resends").is_none(), "{}", report.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_admin_listener_asks_for_no_key() {
+    let rig = Rig::with_keys(&[key("own", Rights::default()).1]);
+    let admin = build_admin(&State::new(Arc::clone(&rig.api)));
+    for (path, status) in [("/metrics", 200), ("/livez", 200), ("/readyz", 200), ("/v1/channels", 404)] {
+        let answered = admin.clone().oneshot(request("GET", path, &[], Body::empty())).await.unwrap();
+        assert_eq!(answered.status(), status, "{path}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -117,6 +117,53 @@ async fn a_batch_that_finds_no_room_costs_no_recipients() {
     assert_eq!(remaining(&refused, "recipients"), 9);
 }
 
+/// Sends to these and returns the path of the batch's resend.
+async fn sent(rig: &Rig, key: &str, to: &[&str]) -> String {
+    let answered = rig.send(&[("authorization", key)], to).await;
+    assert_eq!(answered.status, 207);
+    format!("/v1/batches/{}/resend", answered.json()["id"].as_str().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resend_is_one_send_and_costs_whom_it_goes_to() {
+    let (caller, settings) = key("caller", limited(3, 10));
+    let rig = Rig::with_keys(&[settings]);
+    let headers = [("authorization", &*caller)];
+    let path = sent(&rig, &caller, &["a", "b", "bad1", "bad2", "bad3"]).await;
+    let first = rig.post(&path, &headers, "").await;
+    let left = |answered: &Answered| (remaining(answered, "batches"), remaining(answered, "recipients"));
+    assert_eq!((first.status, left(&first)), (207, (1, 2)));
+    let calls = rig.calls();
+    let refused = rig.post(&path, &headers, "").await;
+    assert_eq!((refused.refusal().1, left(&refused)), ("quota_exceeded".into(), (0, 2)));
+    assert_eq!((refused.header("retry-after"), rig.calls()), (Some("6"), calls));
+    // Before its body is read.
+    let headers = [("content-type", "application/json"), ("authorization", &*caller)];
+    let untouched = request("POST", &path, &headers, Body::from_stream(Pieces::Untouched));
+    let refused = rig.call(untouched).await;
+    assert_eq!((refused.refusal().1, left(&refused)), ("quota_exceeded".into(), (0, 2)));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    // A refused one is no member of the family: it stands in nobody's way.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let again = rig.post(&path, &headers[1..], "").await;
+    assert_eq!((again.status, left(&again)), (207, (2, 0)));
+    let report = rig.get(path.trim_end_matches("/resend"), &headers[1..]).await;
+    assert_eq!(report.json()["resends"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resend_that_finds_no_room_or_nobody_costs_no_recipients() {
+    let (caller, settings) = key("caller", limited(0, 10));
+    let rig = Rig::assemble(&[settings], |_| {}, |delivery| delivery.channel_routes = 1);
+    let headers = [("authorization", &*caller), ("prefer", "wait=0")];
+    let path = sent(&rig, &caller, &["a", "bad", "lost"]).await;
+    assert_eq!(rig.send(&headers, &["slow"]).await.status, 202);
+    let refused = rig.post(&path, &headers, "").await;
+    assert_eq!(refused.refusal(), (503, "overloaded".into(), Vec::new()));
+    // It had taken one.
+    assert_eq!(remaining(&refused, "recipients"), 6);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_without_quotas_is_told_of_none() {
     let (caller, settings) = key("caller", Rights::default());
