@@ -16,6 +16,9 @@ use crate::api::settings::Limits;
 /// Most time between two pieces of a body; a caller that is slower holds memory for nothing.
 const MOST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Most bytes of room for a body of which nothing has come: an announcement costs a caller nothing.
+const FIRST_ROOM: usize = 64 * 1024;
+
 /// How soon to come back when bodies take up all the memory that they may, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -119,8 +122,12 @@ impl Bodies {
             Some(Ok(length)) if length <= self.most_bytes => length,
             Some(Ok(_) | Err(_)) => return Err(self.too_long()),
         };
-        let mut permit = self.take(expected)?;
-        let mut bytes = Vec::with_capacity(expected);
+        if expected > self.room.available_permits() {
+            // Nothing of what could not be held to its end is read.
+            return Err(no_room());
+        }
+        let mut permit = self.take(expected.min(FIRST_ROOM))?;
+        let mut bytes = Vec::with_capacity(permit.num_permits());
         let begin = Instant::now();
         loop {
             let frame = tokio::time::timeout_at(self.deadline(begin, bytes.len()), body.frame());
@@ -137,9 +144,13 @@ impl Bodies {
             if length > self.most_bytes {
                 return Err(self.too_long());
             }
-            let missing = length.saturating_sub(permit.num_permits());
-            if missing > 0 {
-                permit.merge(self.take(missing)?);
+            let room = permit.num_permits();
+            if length > room {
+                // Doubled, so that a long body is moved seldom, but never beyond what can still come.
+                let most = if expected == 0 { self.most_bytes } else { expected };
+                let wanted = room.saturating_mul(2).min(most).max(length);
+                permit.merge(self.take(wanted - room)?);
+                bytes.reserve_exact(wanted - bytes.len());
             }
             bytes.extend_from_slice(piece);
         }
@@ -162,10 +173,7 @@ impl Bodies {
         u32::try_from(bytes)
             .ok()
             .and_then(|count| Arc::clone(&self.room).try_acquire_many_owned(count).ok())
-            .ok_or_else(|| {
-                Problem::new(ProblemCode::Overloaded, "too many request bodies at once")
-                    .with_retry_after(RETRY_AFTER_SECONDS)
-            })
+            .ok_or_else(no_room)
     }
 
     fn too_slow(&self, length: usize) -> Problem {
@@ -182,4 +190,9 @@ impl Bodies {
         let detail = format!("the body may have at most {} bytes", self.most_bytes);
         Problem::new(ProblemCode::TooLarge, detail)
     }
+}
+
+fn no_room() -> Problem {
+    let problem = Problem::new(ProblemCode::Overloaded, "too many request bodies at once");
+    problem.with_retry_after(RETRY_AFTER_SECONDS)
 }

@@ -97,6 +97,9 @@ pub fn load(
     read(&path.display().to_string(), &text, environment, providers)
 }
 
+/// Gives the text of the file that a `<key>_file` names, or says why it cannot.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
 /// The compiled-in defaults alone: no channel.
 ///
 /// # Errors
@@ -112,6 +115,22 @@ fn read(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     providers: &[Provider],
 ) -> Result<Settings, LoadError> {
+    parse(origin, text, environment, providers, &secret_file::contents)
+}
+
+/// Reads all sources where the operator's `text` is at hand already; `origin` names it in faults.
+///
+/// Opens no file itself: `read_file` does, where the process may.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    origin: &str,
+    text: &str,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    providers: &[Provider],
+    read_file: ReadFile<'_>,
+) -> Result<Settings, LoadError> {
     let mut faults = Vec::new();
     let from_environment = environment::read(environment, &mut faults);
     let from_file = tree::parse(text).unwrap_or_else(|detail| {
@@ -124,7 +143,7 @@ fn read(
     }
     let mut given = tree::merge([from_file, from_environment]);
     // Before the defaults come in: a file may replace a value that has a default.
-    secret_file::resolve(&mut given, &mut faults);
+    secret_file::resolve(&mut given, read_file, &mut faults);
     channels::add_defaults(&mut given, providers);
     let defaults = tree::parse(DEFAULTS).unwrap_or_default();
     let json = tree::to_json(tree::merge([defaults, given]));

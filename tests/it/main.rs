@@ -17,5 +17,8 @@ mod metrics;
 mod process;
 mod promises;
 mod raw;
+mod replay;
 mod sandbox;
 mod signatures;
+#[path = "../../fuzz/src/targets/mod.rs"]
+mod targets;

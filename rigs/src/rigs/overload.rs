@@ -2,8 +2,8 @@
 //!
 //! Two limits are tried, since they fill different queues. *provider*: the calls in flight bind, the gateway
 //! idles. *core*: the gateway's core binds; a request is fifty calls, so that the generator's core can carry
-//! ten times the peak and a refusal is cheap beside a send. *short queue* is each of them again with the
-//! bound on waiting routes that an operator sets who would rather refuse than answer late: half a second's.
+//! ten times the peak and a refusal is cheap beside a send. Callers need their answer within a second and say
+//! so (`Prefer: wait=1`).
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ struct Limit {
     first_rate: f64,
 }
 
-const LIMITS: [Limit; 4] = [
+const LIMITS: [Limit; 2] = [
     Limit {
         name: "provider",
         general: "[store]\nmemory_batches = 1000\n",
@@ -44,22 +44,6 @@ const LIMITS: [Limit; 4] = [
     Limit {
         name: "core",
         general: "[store]\nmemory_batches = 1000\n",
-        channel: "calls_per_second = 1000000\nrecipients_per_call = 1\nmax_in_flight = 64\n",
-        recipients: 50,
-        latency: Duration::ZERO,
-        first_rate: 50.0,
-    },
-    Limit {
-        name: "provider, short queue",
-        general: "[store]\nmemory_batches = 1000\n[delivery]\nchannel_routes = 160\n",
-        channel: "calls_per_second = 1000000\n",
-        recipients: 1,
-        latency: Duration::from_millis(50),
-        first_rate: 150.0,
-    },
-    Limit {
-        name: "core, short queue",
-        general: "[store]\nmemory_batches = 1000\n[delivery]\nchannel_routes = 100\n",
         channel: "calls_per_second = 1000000\nrecipients_per_call = 1\nmax_in_flight = 64\n",
         recipients: 50,
         latency: Duration::ZERO,
@@ -112,7 +96,7 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn load(&self, rate: f64, duration: Duration) -> Result<Running, RigError> {
-        let requests = vec![requests::send(Kind::Tim, 1..self.limit.recipients + 1, None)];
+        let requests = vec![requests::send(Kind::Tim, 1..self.limit.recipients + 1, Some("wait=1"))];
         Load { target: self.gateway.address, requests, rate, duration, patience: PATIENCE }.start()
     }
 

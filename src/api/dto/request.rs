@@ -92,7 +92,8 @@ pub fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusa
         entries.fault(Fault::new("", FaultCode::Conflict, detail));
     }
     for (line_index, line) in lines {
-        let line = line.trim_matches([' ', '\t']);
+        // All that JSON calls white space: of several carriage returns `lines` takes away one.
+        let line = line.trim_matches([' ', '\t', '\r']);
         if line.is_empty() {
             continue;
         }

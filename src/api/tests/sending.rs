@@ -190,6 +190,19 @@ async fn bodies_beyond_the_room_for_them_are_503() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_body_that_is_only_announced_leaves_room_for_others() {
+    let rig = Rig::with(|settings| settings.limits.held_body_bytes = 1 << 20);
+    let headers = [("content-type", "application/json"), ("content-length", "1048576")];
+    let announced = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Stuck));
+    let answered = tokio::select! {
+        biased;
+        _ = rig.call(announced) => panic!("nothing came"),
+        answered = rig.send(&[], &["a"]) => answered,
+    };
+    assert_eq!(answered.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_stops_coming_is_408() {
     let headers = [("content-type", "application/json")];
     let stuck = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Stuck));

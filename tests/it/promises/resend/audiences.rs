@@ -21,7 +21,8 @@ async fn members_of_a_room_are_sent_to_again_as_members_of_it() {
         Reply::Respond(Response::json(200, &(account.success)(arrival)))
     };
     let fake = provider(account, Box::new(answer)).await;
-    let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "")).await;
+    let in_order = "max_in_flight = 1";
+    let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, in_order)).await;
     let users: Vec<String> = (1..=23).map(|number| format!("u{number:02}")).collect();
     let [room, _] = account.recipients;
     let mut send = account.send(CHANNEL);
