@@ -33,7 +33,7 @@ fn resolve_inside(table: &mut Table, prefix: &str, read_file: ReadFile<'_>, faul
         if let ValueKind::Array(entries) = &mut value.kind {
             for (index, entry) in entries.iter_mut().enumerate() {
                 if let ValueKind::Table(inner) = &mut entry.kind {
-                    resolve_inside(inner, &format!("{key}.{index}."), faults);
+                    resolve_inside(inner, &format!("{key}.{index}."), read_file, faults);
                 }
             }
         }
