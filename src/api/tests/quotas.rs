@@ -152,7 +152,7 @@ async fn a_resend_is_one_send_and_costs_whom_it_goes_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resend_that_finds_no_room_or_nobody_costs_no_recipients() {
+async fn a_resend_that_finds_no_room_costs_no_recipients() {
     let (caller, settings) = key("caller", limited(0, 10));
     let rig = Rig::assemble(&[settings], |_| {}, |delivery| delivery.channel_routes = 1);
     let headers = [("authorization", &*caller), ("prefer", "wait=0")];
