@@ -51,9 +51,17 @@ impl Gate {
 pub(super) struct Pass {
     channel: Arc<ChannelRuntime>,
     is_probe: bool,
+    is_started: bool,
 }
 
 impl Pass {
+    /// Counts the call as a first try, once; one that gets no credential never starts.
+    pub(super) fn start(&mut self) {
+        if !std::mem::replace(&mut self.is_started, true) {
+            self.channel.gate().retries.count_first(Instant::now());
+        }
+    }
+
     /// Whether this call decides for everybody, so that it should carry as few recipients as possible.
     pub(super) const fn is_probe(&self) -> bool {
         self.is_probe
@@ -167,8 +175,7 @@ impl ChannelRuntime {
         if is_probe {
             self.metrics.count_transition(CircuitState::HalfOpen);
         }
-        gate.retries.count_first(now);
-        Some(Pass { channel: Arc::clone(self), is_probe })
+        Some(Pass { channel: Arc::clone(self), is_probe, is_started: false })
     }
 
     /// Lets a call be repeated, unless the channel made too many repeats already or its circuit is not closed.

@@ -129,6 +129,10 @@ impl RouteRun {
         self.state.plan.routes.get(self.route_index)
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The refusal that will meet every call of the route.
     pub(super) fn ended(&self) -> Option<Failure> {
         self.ended.get().cloned()
@@ -230,7 +234,12 @@ impl RouteRun {
             };
             last = result.failure().cloned();
             let (after, reason) = match next(result, tries, rules) {
-                Step::Settle(settlement) => return settlement,
+                Step::Settle(settlement) => {
+                    if let Some(pause) = settlement.hold {
+                        planned.channel.hold(pause);
+                    }
+                    return settlement;
+                }
                 Step::Again { after, reason } => (after, reason),
             };
             let may_repeat = match reason {
@@ -266,6 +275,7 @@ impl RouteRun {
         };
         // The token may have taken its time.
         self.check_stop()?;
+        pass.start();
         let result = timed_send(trial, request, tries).await;
         self.state.count_call(self.route_index, tries.made > 0);
         tries.made += 1;

@@ -97,6 +97,11 @@ impl TokenCache {
         self.fetch(source).await
     }
 
+    /// Whether [`Self::get`] would answer at once with a token.
+    pub fn has_token(&self, grant: &dyn TokenGrant, now: SystemTime) -> bool {
+        grant.fixed().is_some() || self.good_token(now).is_some()
+    }
+
     /// Whether the token should be renewed in the background now; `true` at most once at a time.
     pub fn starts_renewal(&self, now: SystemTime) -> bool {
         let is_due = lock(&self.current)
