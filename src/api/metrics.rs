@@ -4,9 +4,22 @@ use axum::extract::State as FromState;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 
+use crate::api::keys::caller::Caller;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::router::State;
 use crate::telemetry::metrics;
+
+/// Answers as [`read`] does if it is an operator who asks: the series name every channel.
+///
+/// # Errors
+/// A [`Problem`] for everybody else, or if this program is faulty.
+pub async fn read_as_operator(state: FromState<State>, caller: Caller) -> Result<Response, Problem> {
+    if !caller.is_operator() {
+        let detail = "the metrics are for operators: `operator = true` in the table of the key";
+        return Err(Problem::new(ProblemCode::Forbidden, detail));
+    }
+    read(state).await
+}
 
 /// Answers with every series, as OpenMetrics text.
 ///

@@ -10,6 +10,7 @@ pub mod cancel;
 pub mod channels;
 pub mod dto;
 pub mod head;
+pub mod keys;
 pub mod metrics;
 pub mod page_token;
 pub mod plan_batch;
@@ -28,6 +29,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use crate::api::keys::ring::KeyRing;
 pub use crate::api::settings::Settings;
 use crate::dispatch::Dispatcher;
 
@@ -37,6 +39,8 @@ pub struct Api {
     pub dispatcher: Arc<Dispatcher>,
     /// What is let in.
     pub settings: Settings,
+    /// Who is let in.
+    pub keys: Arc<KeyRing>,
 }
 
 /// The whole API as one service.

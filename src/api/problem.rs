@@ -4,11 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::adapter::wire::push_json_string;
+use crate::api::keys::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::domain::fault::Fault;
+
+/// Headers that may be known before the body of a refusal is written.
+const KEPT_HEADERS: [HeaderName; 5] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE, RATE_LIMIT_POLICY, RATE_LIMIT];
 
 /// When to come back after a refusal that passes, unless it says so itself, in seconds.
 const LEAST_RETRY_AFTER_SECONDS: u64 = 1;
@@ -42,6 +46,12 @@ pub enum ProblemCode {
     TooManyHeaders,
     /// The body has another content type.
     UnsupportedMediaType,
+    /// No key, or a wrong one.
+    Unauthenticated,
+    /// The key is good, but not for this.
+    Forbidden,
+    /// The caller's quota is used up for now.
+    QuotaExceeded,
     /// There is nothing at this path.
     NotFound,
     /// The state of the batch is in the way.
@@ -92,6 +102,11 @@ impl ProblemCode {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type is not supported.",
             ),
+            Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "A valid key is needed."),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "This key may not do this."),
+            Self::QuotaExceeded => {
+                ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS, "The quota is used up for now.")
+            }
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found."),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "The state of the batch is in the way."),
             Self::MethodNotAllowed => {
@@ -131,6 +146,12 @@ impl Problem {
             several => format!("{} faults; nothing was sent", several.len()),
         };
         Self { errors: errors.into(), ..Self::new(ProblemCode::InvalidRequest, detail) }
+    }
+
+    /// A request for channels that the key may not use; the rest of it is not judged.
+    #[must_use]
+    pub fn forbidden_channels(faults: Vec<Fault>) -> Self {
+        Self { code: ProblemCode::Forbidden, ..Self::faults(faults) }
     }
 
     /// Tells the caller when to come back.
@@ -188,7 +209,7 @@ impl Problem {
         let mut response = Response::new(self.to_json(instance, request_id).into());
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
-        for name in [ALLOW, RETRY_AFTER] {
+        for name in KEPT_HEADERS {
             if let Some(value) = kept.get(&name) {
                 headers.insert(name, value.clone());
             }

@@ -12,31 +12,42 @@ use http::HeaderMap;
 use crate::api::body::{self, Format};
 use crate::api::dto::request::Refusal as Unreadable;
 use crate::api::dto::resend::decode;
+use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
-use crate::api::read_batch::{batch_id, store_away, unknown_batch};
+use crate::api::read_batch::{batch_id, find, find_running, store_away, unknown_batch};
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
 use crate::api::send::{admit, draining, follow, overloaded, refuse_durable};
 use crate::dispatch::plan::RouteFault;
+use crate::dispatch::resend::permission::{NotResent, Permission};
 use crate::dispatch::resend::{Refusal, Request, Wanted};
-use crate::domain::fault::Fault;
+use crate::domain::batch::Batch;
+use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::id::BatchId;
 use crate::telemetry::trace_context::TraceId;
 
 /// Sends recipients of a batch again and waits for that as for a send.
 ///
+/// The new batch belongs to whom the old one belongs to, also if an operator asks: a family has one owner, who
+/// sees all of it.
+///
 /// # Errors
 /// A [`Problem`]; nothing was sent then, and nothing will be.
 pub async fn resend(
     FromState(state): FromState<State>,
-    Extension(handed_over): Extension<HandedOver>,
-    Extension(trace_id): Extension<TraceId>,
+    caller: Caller,
+    (Extension(handed_over), Extension(trace_id)): (Extension<HandedOver>, Extension<TraceId>),
     path: Result<Path<String>, PathRejection>,
     request: HttpRequest,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    caller.spend_batch()?;
     let of = batch_id(path)?;
+    // First of all: nobody else learns that the batch exists, whatever stands in the way of sending it.
+    if find_running(&state, &caller, of).is_none() {
+        find(&state, &caller, of).await?;
+    }
     let preferences = Preferences::read(&parts.headers);
     let patience = preferences.patience(state.api.settings.batches.default_wait);
     admit(&state, patience)?;
@@ -45,9 +56,33 @@ pub async fn resend(
     // The body may have taken long.
     admit(&state, patience)?;
     let request = Request { of, wanted, expires_at, patience, trace_id: Some(trace_id) };
-    match state.api.dispatcher.resend(request).await {
+    match state.api.dispatcher.resend(request, caller).await {
         Ok(running) => Ok(follow(&state, &handed_over, &running, &parts.headers, &preferences).await),
-        Err(refusal) => Err(explain(of, refusal)),
+        Err(NotResent::Denied(problem)) => Err(problem),
+        Err(NotResent::Refused(refusal)) => Err(explain(of, refusal)),
+    }
+}
+
+impl Permission for Caller {
+    type Denial = Problem;
+
+    fn allow(&self, batch: &Batch) -> Result<(), Problem> {
+        let channels = batch.routes.iter().map(|route| &route.channel);
+        let forbidden = channels.filter(|channel| !self.may_use(channel.as_str())).map(|channel| {
+            let detail = format!("this key may not use the channel `{channel}`");
+            // The request has no routes to point into.
+            Fault::new("", FaultCode::NotAllowed, detail)
+        });
+        let forbidden: Vec<_> = forbidden.collect();
+        if forbidden.is_empty() { Ok(()) } else { Err(Problem::forbidden_channels(forbidden)) }
+    }
+
+    fn take_recipients(&self, count: usize) -> Result<(), Problem> {
+        self.spend_recipients(count)
+    }
+
+    fn give_back_recipients(&self, count: usize) {
+        self.return_recipients(count);
     }
 }
 

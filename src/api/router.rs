@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::body::Bodies;
+use crate::api::keys::authenticate;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::{
     Api, MetricsAt, cancel, channels, metrics, plan_batch, probes, read_batch, read_results, request_id,
@@ -51,10 +52,12 @@ pub fn build(state: &State, metrics_at: MetricsAt) -> Router {
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready));
     let router = match metrics_at {
-        MetricsAt::Api => router.route("/metrics", get(metrics::read)),
+        MetricsAt::Api => router.route("/metrics", get(metrics::read_as_operator)),
         MetricsAt::Admin => router,
     };
-    finish(router, state)
+    // Around the fallbacks too: whoever has no key learns nothing, not even which paths exist.
+    let guarded = with_fallbacks(router).layer(from_fn_with_state(state.clone(), authenticate::authenticate));
+    finish(guarded, state)
 }
 
 /// The routes of the admin listener, none of which asks for a key.
@@ -63,15 +66,18 @@ pub fn build_admin(state: &State) -> Router {
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
         .route("/metrics", get(metrics::read));
-    finish(router, state)
+    finish(with_fallbacks(router), state)
+}
+
+/// Adds the answers where there is nothing.
+fn with_fallbacks(router: Router<State>) -> Router<State> {
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
 }
 
 /// Adds what every answer goes through.
 fn finish(router: Router<State>, state: &State) -> Router {
     let metrics = Arc::clone(state.api.dispatcher.metrics());
     router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
         // Inside the next layer, so that the answer to a panic gets its body, and a batch that was handed over
         // before the panic its 202.
         .layer(CatchPanicLayer::custom(move |payload| explain_panic(payload, &metrics)))

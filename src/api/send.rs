@@ -12,6 +12,7 @@ use crate::api::answer;
 use crate::api::body::{self, Format, HeldBody};
 use crate::api::dto::options::IN_MEMORY_ONLY;
 use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::request_id::HandedOver;
@@ -35,20 +36,21 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 /// A [`Problem`]; nothing was sent then, and nothing will be.
 pub async fn send(
     FromState(state): FromState<State>,
+    caller: Caller,
     Extension(handed_over): Extension<HandedOver>,
     Extension(trace_id): Extension<TraceId>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    caller.spend_batch()?;
     let preferences = Preferences::read(&parts.headers);
     let patience = preferences.patience(state.api.settings.batches.default_wait);
     admit(&state, patience)?;
     let refused = refuse_durable(&parts.headers, &preferences);
-    let plan = read_plan(&state, &parts.headers, body, refused).await?;
+    let plan = read_plan(&state, &caller, &parts.headers, body, refused).await?;
     // The body may have taken long.
     admit(&state, patience)?;
-    let plan = plan.with_trace(trace_id);
-    let running = state.api.dispatcher.start(plan, patience).map_err(overloaded)?;
+    let running = start(&state, &caller, plan.with_trace(trace_id), patience)?;
     Ok(follow(&state, &handed_over, &running, &parts.headers, &preferences).await)
 }
 
@@ -65,12 +67,26 @@ pub async fn follow(
     answer::to_send(&running.report(), headers, preferences)
 }
 
+/// Hands a plan over, once its recipients are within the caller's quota.
+///
+/// # Errors
+/// A [`Problem`]; nothing was sent then, and the quota is as before.
+fn start(state: &State, caller: &Caller, plan: Plan, patience: Duration) -> Result<Running, Problem> {
+    let recipient_count = plan.recipient_count();
+    caller.spend_recipients(recipient_count)?;
+    state.api.dispatcher.start(plan, patience).map_err(|error| {
+        caller.return_recipients(recipient_count);
+        overloaded(error)
+    })
+}
+
 /// Reads a body and plans the batch that it asks for; `refused` are faults found in the headers.
 ///
 /// # Errors
 /// A [`Problem`] with every fault.
 pub async fn read_plan(
     state: &State,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     refused: Vec<Fault>,
@@ -78,20 +94,29 @@ pub async fn read_plan(
     let format = body::format(headers)?;
     let held = state.bodies.read(headers, body).await?;
     if held.len() <= LARGE_BODY_BYTES {
-        return plan(state, format, &held, refused);
+        return plan(state, caller, format, &held, refused);
     }
-    let state = state.clone();
-    tokio::task::spawn_blocking(move || plan(&state, format, &held, refused)).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "Reading a request failed.");
-        Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
-    })
+    let (state, caller) = (state.clone(), caller.clone());
+    tokio::task::spawn_blocking(move || plan(&state, &caller, format, &held, refused)).await.unwrap_or_else(
+        |error| {
+            tracing::error!(%error, "Reading a request failed.");
+            Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
+        },
+    )
 }
 
-fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> Result<Plan, Problem> {
+fn plan(
+    state: &State,
+    caller: &Caller,
+    format: Format,
+    held: &HeldBody,
+    refused: Vec<Fault>,
+) -> Result<Plan, Problem> {
     let api = &state.api;
     let dispatcher = &api.dispatcher;
     let context = Context {
         id: dispatcher.new_batch_id(),
+        caller,
         now: dispatcher.now(),
         max_age: api.settings.batches.max_age,
         most_routes: api.settings.limits.routes_per_batch,
@@ -108,7 +133,10 @@ fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> 
         Err(Refusal::NotJson(detail)) => return Err(Problem::new(ProblemCode::InvalidJson, detail)),
         Err(Refusal::Fault(fault)) => return Err(Problem::faults(refused.into_iter().chain([fault]))),
     };
-    let Decoded { batch, origins, faults, route_indexes } = decoded;
+    let Decoded { batch, origins, faults, forbidden, route_indexes } = decoded;
+    if !forbidden.is_empty() {
+        return Err(Problem::forbidden_channels(forbidden));
+    }
     let mut faults: Vec<_> = refused.into_iter().chain(faults).collect();
     // The adapters judge what could be read even if something else is wrong: all faults in one answer.
     let place = |route_index: usize, pointer: &str| {

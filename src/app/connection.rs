@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::ConnectInfo;
 use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -68,8 +70,8 @@ struct Opened {
 }
 
 impl Connections {
-    /// Carries a connection until it ends, has used up its time, or the server leaves.
-    pub(super) async fn carry<S>(self: Arc<Self>, mut stream: S)
+    /// Carries a connection from `peer` until it ends, has used up its time, or the server leaves.
+    pub(super) async fn carry<S>(self: Arc<Self>, mut stream: S, peer: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -81,10 +83,11 @@ impl Connections {
         match protocol {
             Protocol::Http1 => {
                 let stream = WatchedStream::new(first_bytes, stream, Some(Arc::clone(&activity)));
-                self.carry_http1(stream, &activity).await;
+                self.carry_http1(stream, peer, &activity).await;
             }
             Protocol::Http2 => {
-                self.carry_http2(WatchedStream::new(first_bytes, stream, None), &activity).await;
+                let stream = WatchedStream::new(first_bytes, stream, None);
+                self.carry_http2(stream, peer, &activity).await;
             }
         }
     }
@@ -109,7 +112,7 @@ impl Connections {
         Some(Opened { protocol, first_bytes: bytes.freeze(), activity })
     }
 
-    async fn carry_http1<S>(&self, stream: WatchedStream<S>, activity: &Arc<Activity>)
+    async fn carry_http1<S>(&self, stream: WatchedStream<S>, peer: SocketAddr, activity: &Arc<Activity>)
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -117,7 +120,7 @@ impl Connections {
             // `Activity` knows better.
             .header_read_timeout(None)
             .max_header_size(MOST_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service(&self.service, activity));
+            .serve_connection(TokioIo::new(stream), service(&self.service, peer, activity));
         let ended = self.carry_to_end(Pin::new(&mut connection), activity).await;
         let is_cut_off = match ended {
             Some(Ok(())) => activity.is_unread(),
@@ -131,7 +134,7 @@ impl Connections {
         }
     }
 
-    async fn carry_http2<S>(&self, stream: WatchedStream<S>, activity: &Arc<Activity>)
+    async fn carry_http2<S>(&self, stream: WatchedStream<S>, peer: SocketAddr, activity: &Arc<Activity>)
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -145,7 +148,7 @@ impl Connections {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10))
-            .serve_connection(TokioIo::new(stream), service(&self.service, activity));
+            .serve_connection(TokioIo::new(stream), service(&self.service, peer, activity));
         self.carry_to_end(Pin::new(&mut connection), activity).await;
     }
 
@@ -186,9 +189,10 @@ impl Connections {
     }
 }
 
-/// The router as the service of one connection, which hears of every request.
+/// The router as the service of one connection, which hears of every request; each request names `peer`.
 fn service(
     router: &TowerToHyperService<axum::Router>,
+    peer: SocketAddr,
     activity: &Arc<Activity>,
 ) -> impl Service<
     Request<Incoming>,
@@ -198,7 +202,9 @@ fn service(
 > + Unpin
 + use<> {
     let (router, activity) = (router.clone(), Arc::clone(activity));
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |mut request: Request<Incoming>| {
+        // Wrong keys are counted by address.
+        request.extensions_mut().insert(ConnectInfo(peer));
         let mut open = activity.ask();
         let answer = router.call(request.map(|body| AskedBody::new(body, Arc::clone(&activity))));
         async move {

@@ -1,5 +1,6 @@
 //! Connections without sockets, on the paused clock.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl<I: Iterator> futures_core::Stream for Pieces<I> {
 impl Connections {
     fn connect(self: &Arc<Self>) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        self.tasks.spawn(Arc::clone(self).carry(theirs));
+        self.tasks.spawn(Arc::clone(self).carry(theirs, SocketAddr::from(([127, 0, 0, 1], 1))));
         ours
     }
 

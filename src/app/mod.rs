@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
 use crate::adapter::channel::Channel;
+use crate::api::keys::ring::KeyRing;
 use crate::api::{Api, MetricsAt, router};
 use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
@@ -52,8 +53,9 @@ pub struct App {
 pub enum StartError {
     /// Other machines could send in the operator's name.
     #[error(
-        "refusing to listen on {0}: other machines reach this address and no key is asked for; listen on \
-         127.0.0.1 behind a proxy that authenticates, set server.insecure = true, or use --sandbox"
+        "refusing to listen on {0}: other machines reach this address and no key is asked for; configure \
+         [[keys]] (`imcast keygen` makes one), listen on 127.0.0.1 behind a proxy that authenticates, set \
+         server.insecure = true, or use --sandbox"
     )]
     PublicAddress(SocketAddr),
     /// The address cannot be used.
@@ -91,7 +93,8 @@ impl App {
     /// # Errors
     /// [`StartError`]: the operator mends the configuration or the machine.
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
-        check_address(&settings.server, settings.sandbox)?;
+        let keys = Arc::new(KeyRing::new(&settings.keys));
+        check_address(&settings.server, settings.sandbox, &keys)?;
         let address = settings.server.listen;
         let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
@@ -109,7 +112,7 @@ impl App {
         let channel_count = parts.len();
         let store = Arc::new(MemoryStore::new(settings.store));
         let dispatcher = Dispatcher::new(parts, settings.delivery, store, clock, randomness);
-        let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api };
+        let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys };
         let state = router::State::new(Arc::new(api));
         let admin = start_admin(&state, &settings.server).await?;
         let metrics_at = if admin.is_some() { MetricsAt::Admin } else { MetricsAt::Api };
@@ -188,8 +191,8 @@ async fn start_admin(state: &router::State, settings: &ServerSettings) -> Result
 }
 
 /// Without keys only this machine may reach the API, unless the operator says otherwise.
-fn check_address(server: &ServerSettings, sandbox: Sandbox) -> Result<(), StartError> {
-    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only {
+fn check_address(server: &ServerSettings, sandbox: Sandbox, keys: &KeyRing) -> Result<(), StartError> {
+    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only || !keys.is_empty() {
         return Ok(());
     }
     if !server.insecure {

@@ -91,8 +91,8 @@ impl Connections {
         // The permit comes first: a connection over the limit waits in the system's queue.
         while let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    self.tasks.spawn(Arc::clone(&self).carry_with(stream, permit));
+                Ok((stream, peer)) => {
+                    self.tasks.spawn(Arc::clone(&self).carry_with(stream, peer, permit));
                 }
                 Err(error) => {
                     warn!(%error, "A connection could not be taken.");
@@ -103,10 +103,10 @@ impl Connections {
     }
 
     /// Carries a connection, which counts as one as long as `permit` is held.
-    async fn carry_with(self: Arc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    async fn carry_with(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         // An answer is written in one piece: waiting for more would only delay it.
         match stream.set_nodelay(true) {
-            Ok(()) => self.carry(stream).await,
+            Ok(()) => self.carry(stream, peer).await,
             Err(error) => debug!(%error, "A connection was lost."),
         }
         drop(permit);

@@ -13,7 +13,7 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Address and port of the probes and the metrics, which then ask for no key; `None` = the API has them.
     pub admin_listen: Option<SocketAddr>,
-    /// Whether an address that other machines reach may be used although no key is asked for.
+    /// Whether an address that other machines reach may be used even if no key is asked for.
     pub insecure: bool,
     /// Most connections at once, 1 to 1 000 000; more wait in the system's queue.
     pub max_connections: usize,

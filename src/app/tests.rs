@@ -150,10 +150,11 @@ async fn stopping_cuts_what_outlasts_the_grace() {
 
 #[test]
 fn a_public_address_needs_a_word_of_the_operator() {
+    let nobody = KeyRing::new(&[]);
     let check = |listen: &str, insecure, sandbox| {
         let listen = listen.parse().unwrap();
         let server = ServerSettings { listen, insecure, ..settings(1) };
-        check_address(&server, sandbox).is_ok()
+        check_address(&server, sandbox, &nobody).is_ok()
     };
     for listen in ["127.0.0.1:80", "127.8.0.1:80", "[::1]:80"] {
         assert!(check(listen, false, Sandbox::WithoutChannels), "{listen}");
@@ -163,6 +164,34 @@ fn a_public_address_needs_a_word_of_the_operator() {
         assert!(check(listen, true, Sandbox::WithoutChannels), "{listen}");
         assert!(check(listen, false, Sandbox::Only), "{listen}");
     }
+}
+
+#[test]
+fn a_public_address_may_be_used_once_a_key_is_asked_for() {
+    let key = crate::api::keys::key::Key::generate().unwrap();
+    let key_settings = crate::api::keys::settings::KeySettings {
+        name: "a".into(),
+        id: key.id.as_str().into(),
+        digest: key.digest(),
+        rights: crate::api::keys::settings::Rights::default(),
+    };
+    let server = ServerSettings { listen: "0.0.0.0:80".parse().unwrap(), ..settings(1) };
+    let check = |keys: &[_]| check_address(&server, Sandbox::WithoutChannels, &KeyRing::new(keys));
+    let refusal = check(&[]).err().unwrap().to_string();
+    assert!(refusal.contains("[[keys]]") && refusal.contains("imcast keygen"), "{refusal}");
+    assert!(check(&[key_settings]).is_ok());
+}
+
+#[tokio::test]
+async fn every_request_knows_whom_it_comes_from() {
+    let peer = |axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<SocketAddr>| async move {
+        peer.to_string()
+    };
+    let server = start(Router::new().route("/", get(peer)), 10).await;
+    let mut stream = connect(&server).await;
+    let own = stream.local_addr().unwrap().to_string();
+    stream.write_all(LAST_REQUEST).await.unwrap();
+    assert!(read_to_end(&mut stream).await.ends_with(&own));
 }
 
 #[tokio::test]

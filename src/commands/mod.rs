@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod exchange;
 mod health;
+mod keygen;
 mod serve;
 
 #[cfg(test)]
@@ -44,6 +45,8 @@ enum Command {
     Demo,
     /// Say what is wrong with the configuration, without starting anything
     Check,
+    /// Make a key for a caller, and what the configuration needs to know it by
+    Keygen(keygen::Arguments),
     /// Ask a running gateway whether it is alive
     Health(health::Arguments),
 }
@@ -75,6 +78,8 @@ enum CommandError {
     Unexpected,
     #[error("a second signal cut the work short")]
     Interrupted,
+    #[error("no key can be made")]
+    Key(#[from] crate::api::keys::key::NoRandomness),
     #[error("nothing can be written")]
     Write(#[from] io::Error),
 }
@@ -137,6 +142,7 @@ fn execute(
         Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
         Some(Command::Demo) => demo::run(output),
         Some(Command::Check) => check::run(sources, output),
+        Some(Command::Keygen(arguments)) => keygen::run(&arguments, output),
         Some(Command::Health(arguments)) => health::run(sources, &arguments),
     }
 }

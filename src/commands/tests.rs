@@ -50,6 +50,29 @@ fn check_says_ok() {
 }
 
 #[test]
+fn a_new_key_is_shown_once_and_known_by_what_the_configuration_holds() {
+    use crate::api::keys::key::KeyDigest;
+
+    let (code, printed, _) = run_with(&["keygen", "--name", "billing"], &[]);
+    assert_eq!(code, ExitCode::SUCCESS);
+    let key = printed.lines().find(|line| line.starts_with("imc_")).unwrap();
+    assert_eq!(printed.matches(key).count(), 1);
+    let (_, toml) = printed.split_once("# For imcast.toml").unwrap();
+    let toml = format!("# {toml}channels = [\"sandbox-tim\"]\nbatches_per_second = 5\noperator = true\n");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &toml).unwrap();
+    let settings = config::load(Some(file.path()), [], REGISTRY).ok().unwrap();
+    assert!(settings.keys[0].digest.matches(&KeyDigest::of(key)));
+    let (code, shown, _) = run_with(&["check", "--config", &file.path().display().to_string()], &[]);
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(shown.contains("1 keys\n  billing: key "), "{shown}");
+    assert!(shown.contains("channels [sandbox-tim], 5 batches a second, operator"), "{shown}");
+    let digest = settings.keys[0].digest.to_string();
+    assert!(!shown.contains(&digest) && !shown.contains(key), "{shown}");
+    check(&["keygen", "--name", "two words"], &[], ExitCode::from(USAGE_FAULT), "error: invalid value");
+}
+
+#[test]
 fn serve_refuses_an_address_that_other_machines_reach() {
     let beginning = "imcast: the gateway does not start: refusing to listen on 0.0.0.0:0: other machines";
     check(&["serve", "--listen", "0.0.0.0:0"], &[], ExitCode::FAILURE, beginning);

@@ -19,6 +19,7 @@ use std::path::Path;
 
 use crate::adapter::channel::{Channel, Provider};
 use crate::adapter::fields::{Fields, Numbers};
+use crate::api::keys::settings::{self as keys, KeySettings};
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 pub use crate::config::channels::build_channel;
 pub use crate::config::fault::{LoadError, SettingFault};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub delivery: dispatch::settings::Settings,
     /// Sections `[limits]` and `[batches]`.
     pub api: api::settings::Settings,
+    /// Tables `[[keys]]`; empty = nobody is asked for one.
+    pub keys: Vec<KeySettings>,
     /// Section `[transport]`.
     pub transport: transport::Settings,
     /// Section `[log]`.
@@ -170,7 +173,16 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let log = fields.object("log", telemetry::Settings::read);
     let traces = fields.object("traces", telemetry::TraceSettings::read);
     let channels = channels::read(&mut fields, providers);
+    let keys = keys::read(&mut fields);
     let mut faults = fields.finish();
+    if faults.is_empty() {
+        // Not beside other faults: a channel that has some is not known here.
+        let exists = |name: &str| {
+            channels.iter().any(|(known, _)| known.as_str() == name)
+                || providers.iter().any(|provider| provider.sandbox.channel == name)
+        };
+        faults = keys::unknown_channels(&keys, exists);
+    }
     let settings = (|| {
         Some(Settings {
             server: server?,
@@ -178,6 +190,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             store: store?,
             delivery: delivery?,
             api: api?,
+            keys,
             transport: transport?,
             log: log?,
             traces: traces?,

@@ -30,6 +30,13 @@ fn resolve_inside(table: &mut Table, prefix: &str, read_file: ReadFile<'_>, faul
             resolve_inside(inner, &format!("{key}."), read_file, faults);
             continue;
         }
+        if let ValueKind::Array(entries) = &mut value.kind {
+            for (index, entry) in entries.iter_mut().enumerate() {
+                if let ValueKind::Table(inner) = &mut entry.kind {
+                    resolve_inside(inner, &format!("{key}.{index}."), read_file, faults);
+                }
+            }
+        }
         let Some(base) = name.strip_suffix(SUFFIX).filter(|base| !base.is_empty()) else {
             continue;
         };

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::plan::{Plan, PlannedRoute, eta};
+use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
@@ -68,6 +69,12 @@ impl Running {
     #[must_use]
     pub fn id(&self) -> BatchId {
         self.0.plan.batch.id
+    }
+
+    /// The batch itself.
+    #[must_use]
+    pub fn batch(&self) -> &Batch {
+        &self.0.plan.batch
     }
 
     /// Waits until the batch is over, at most `most`; whether it is.

@@ -11,6 +11,8 @@ use crate::domain::route::Route;
 pub struct Batch {
     /// Its name.
     pub id: BatchId,
+    /// Who sent it: the name of the caller's key; `None` = no key was asked for.
+    pub caller: Option<Arc<str>>,
     /// The caller's own reference, echoed: at most 128 characters, no control characters.
     pub client_ref: Option<Arc<str>>,
     /// When it was accepted.

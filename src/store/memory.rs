@@ -97,6 +97,7 @@ mod tests {
     fn report(number: u64) -> Arc<Report> {
         let batch = Batch {
             id: BatchId::new(number, 0),
+            caller: None,
             client_ref: None,
             created_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::UNIX_EPOCH,

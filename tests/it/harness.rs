@@ -154,13 +154,20 @@ fn merge(layers: &[&str]) -> Value {
 
 /// A tree of settings as the text of a configuration file; scalars and arrays of them are the same in JSON.
 fn to_toml(table: &serde_json::Map<String, Value>, path: &str, out: &mut String) {
-    for (key, value) in table.iter().filter(|(_, value)| !value.is_object()) {
+    let is_table = |value: &Value| {
+        value.is_object() || value.as_array().is_some_and(|all| all.iter().any(Value::is_object))
+    };
+    for (key, value) in table.iter().filter(|(_, value)| !is_table(value)) {
         out.push_str(&format!("{key} = {value}\n"));
     }
     for (key, value) in table {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         if let Value::Object(inner) = value {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             out.push_str(&format!("[{path}]\n"));
+            to_toml(inner, &path, out);
+        }
+        for inner in value.as_array().into_iter().flatten().filter_map(Value::as_object) {
+            out.push_str(&format!("[[{path}]]\n"));
             to_toml(inner, &path, out);
         }
     }

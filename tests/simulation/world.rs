@@ -185,6 +185,7 @@ fn batch(dispatcher: &Dispatcher, number: usize, spec: &BatchSpec) -> Batch {
     });
     Batch {
         id: BatchId::new(u64::try_from(number).unwrap(), 0),
+        caller: None,
         client_ref: None,
         created_at: dispatcher.now(),
         expires_at: dispatcher.now() + spec.expires_after,

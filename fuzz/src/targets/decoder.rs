@@ -13,6 +13,7 @@ use http::{HeaderMap, StatusCode};
 use imcast::adapter::wire::WireResponse;
 use imcast::adapter::{Answer, Audience, Auth, Call, Prepared, Verdict};
 use imcast::api::dto::request::{Context, decode};
+use imcast::api::keys::caller::Caller;
 use imcast::config::build_channel;
 use imcast::domain::failure::MAX_RETRY_AFTER;
 use imcast::domain::id::BatchId;
@@ -141,6 +142,7 @@ impl Subject {
                 let text = request.replacen('{', r#"{"channel":"c","#, 1);
                 let context = Context {
                     id: BatchId::new(1, 1),
+                    caller: &Caller::anybody(),
                     now: now(),
                     max_age: Duration::from_secs(3600),
                     most_routes: 1,

@@ -12,6 +12,7 @@ use imcast::adapter::channel::Provider;
 use imcast::adapter::sandbox::{Arrival, StandInAnswer};
 use imcast::adapter::wire::WireRequest;
 use imcast::api::Api;
+use imcast::api::keys::ring::KeyRing;
 use imcast::config;
 use imcast::dispatch::Dispatcher;
 use imcast::dispatch::channel::ChannelParts;
@@ -68,7 +69,8 @@ impl Gateway {
             let store = Arc::new(MemoryStore::new(kept));
             let dispatcher =
                 Dispatcher::new(channels, settings.delivery, store, clock, Randomness::seeded(1));
-            Arc::new(Api { dispatcher, settings: settings.api })
+            let keys = Arc::new(KeyRing::new(&settings.keys));
+            Arc::new(Api { dispatcher, settings: settings.api, keys })
         });
         Self { runtime, router: imcast::api::router(Arc::clone(&api)), api, calls }
     }

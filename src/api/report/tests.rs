@@ -54,6 +54,7 @@ fn route(
 fn report_of(routes: Vec<RouteReport>, completed_at: Option<SystemTime>) -> Report {
     let batch = Batch {
         id: BatchId::new(1_700_000_000_000, 5),
+        caller: None,
         client_ref: Some("a \"b\"".into()),
         created_at: at(1_700_000_000),
         expires_at: at(1_700_003_600),

@@ -319,7 +319,7 @@ async fn after_the_hand_over_no_fault_of_ours_is_an_error() {
 }
 
 /// A body that comes in pieces and does not announce its length.
-enum Pieces {
+pub(super) enum Pieces {
     /// Must not be asked for anything.
     Untouched,
     /// Never comes.

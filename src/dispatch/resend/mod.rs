@@ -3,6 +3,7 @@
 //! What counts is how a recipient stands over the whole family, which `select` decides; here the family is
 //! brought together and kept from changing meanwhile. When it cannot be known, nothing is sent.
 
+pub mod permission;
 mod select;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use tracing::error;
 
 use crate::dispatch::plan::{Plan, RouteFault};
+use crate::dispatch::resend::permission::{NotResent, Permission};
 use crate::dispatch::resend::select::{Part, Selection, select};
 use crate::dispatch::running::Running;
 use crate::dispatch::{Dispatcher, Overloaded};
@@ -106,25 +108,48 @@ fn explain_doubtful(count: usize) -> String {
 }
 
 impl Dispatcher {
-    /// Plans and starts the batch that is asked for.
+    /// Plans and starts the batch that is asked for, as far as `permission` goes.
+    ///
+    /// It belongs to whom the batch `request.of` belongs to.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing was sent then.
-    pub async fn resend(self: &Arc<Self>, request: Request) -> Result<Running, Refusal> {
+    /// [`NotResent`]; nothing was sent then.
+    pub async fn resend<P: Permission>(
+        self: &Arc<Self>,
+        request: Request,
+        permission: P,
+    ) -> Result<Running, NotResent<P::Denial>> {
         let dispatcher = Arc::clone(self);
         // A task of its own: a caller that hangs up must not leave a link to a batch that never started.
-        let task = self.shared.tasks.spawn(async move { dispatcher.resend_in_turn(request).await });
+        let task =
+            self.shared.tasks.spawn(async move { dispatcher.resend_in_turn(request, permission).await });
         task.await.unwrap_or_else(|error| {
             error!(batch.id = %request.of, %error, "A resend broke.");
-            Err(Refusal::Internal)
+            Err(Refusal::Internal.into())
         })
     }
 
-    async fn resend_in_turn(self: Arc<Self>, request: Request) -> Result<Running, Refusal> {
+    async fn resend_in_turn<P: Permission>(
+        self: Arc<Self>,
+        request: Request,
+        permission: P,
+    ) -> Result<Running, NotResent<P::Denial>> {
         let _turn = self.shared.resending.lock().await;
         let family = self.family(request.of).await?;
-        let mut plan = self.plan_resend(family, request).await?;
+        let child = self.narrow(family, request).await?;
+        permission.allow(&child).map_err(NotResent::Denied)?;
+        let mut plan = self.plan_resend(child, request.of).await?;
         plan.trace_id = request.trace_id;
+        let recipient_count = plan.recipient_count();
+        permission.take_recipients(recipient_count).map_err(NotResent::Denied)?;
+        let begun = self.link_and_begin(plan, request).await;
+        if begun.is_err() {
+            permission.give_back_recipients(recipient_count);
+        }
+        Ok(begun?)
+    }
+
+    async fn link_and_begin(&self, plan: Plan, request: Request) -> Result<Running, Refusal> {
         let (parent, child) = (request.of, plan.batch().id);
         // Before the start: a batch that nobody can find as a relative could be sent twice.
         if !self.shared.store.link(parent, child).await? {
@@ -183,7 +208,8 @@ impl Dispatcher {
         }
     }
 
-    async fn plan_resend(self: &Arc<Self>, family: Family, request: Request) -> Result<Plan, Refusal> {
+    /// The batch for those who are left, not planned yet.
+    async fn narrow(self: &Arc<Self>, family: Family, request: Request) -> Result<Batch, Refusal> {
         let routes = family.members.iter().flat_map(|member| &member.routes);
         let result_count: usize = routes.map(|route| route.recipients.len()).sum();
         let dispatcher = Arc::clone(self);
@@ -192,22 +218,38 @@ impl Dispatcher {
             if parts.is_empty() {
                 return Err(Refusal::NothingLeft { doubtful });
             }
-            let child = Batch {
+            Ok(Batch {
                 id: dispatcher.new_batch_id(),
                 created_at: dispatcher.now(),
                 expires_at: request.expires_at,
                 ..narrowed(&family.named.batch, parts)
-            };
-            dispatcher.plan(child).map_err(Refusal::Faults)
+            })
         };
-        if result_count <= MANY_RESULTS {
-            return work();
-        }
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-            error!(batch.id = %request.of, %error, "Planning a resend failed.");
-            Err(Refusal::Internal)
-        })
+        away_if(result_count > MANY_RESULTS, request.of, work).await
     }
+
+    async fn plan_resend(self: &Arc<Self>, child: Batch, of: BatchId) -> Result<Plan, Refusal> {
+        let recipients = child.routes.iter().filter_map(|route| route.only.as_ref());
+        let recipient_count: usize = recipients.map(|only| only.len()).sum();
+        let dispatcher = Arc::clone(self);
+        let work = move || dispatcher.plan(child).map_err(Refusal::Faults);
+        away_if(recipient_count > MANY_RESULTS, of, work).await
+    }
+}
+
+/// Works here, or away from the threads that serve connections if it `is_long`.
+async fn away_if<T: Send + 'static>(
+    is_long: bool,
+    of: BatchId,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    if !is_long {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        error!(batch.id = %of, %error, "Planning a resend failed.");
+        Err(Refusal::Internal)
+    })
 }
 
 /// A batch and everything that sent some of the same recipients.

@@ -67,6 +67,7 @@ fn batch(number: u64, routes: &[&[&str]], resends: Option<(u64, &[usize])>) -> A
     let routes: Vec<_> = routes.iter().map(|entries| route(entries)).collect();
     let batch = Batch {
         id: BatchId::new(number, 0),
+        caller: None,
         client_ref: None,
         created_at: SystemTime::UNIX_EPOCH,
         expires_at: SystemTime::UNIX_EPOCH,

@@ -1,16 +1,18 @@
 //! What is sent again, judged by what the made-up provider got.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::adapter::wire::WireResponse;
+use crate::dispatch::resend::permission::{NotResent, Permission};
 use crate::dispatch::resend::{Refusal, Request, Wanted};
 use crate::dispatch::running::Running;
 use crate::dispatch::tests::rig::{Rig, Script, Setup, at_once, body, memory, words};
 use crate::dispatch::tests::unsteady_store::{Linking, Unsteady};
-use crate::domain::batch::RetryUnknown;
+use crate::domain::batch::{Batch, RetryUnknown};
 use crate::domain::id::BatchId;
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::Report;
@@ -43,12 +45,28 @@ fn refusing_all_but(accepted: &'static [&'static str]) -> impl Fn(usize, &str) -
     move |_, id| body(if accepted.contains(&id) { "ok" } else { "refused" })
 }
 
+/// May do everything.
+struct Anybody;
+
+impl Permission for Anybody {
+    type Denial = Infallible;
+
+    fn allow(&self, _: &Batch) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn take_recipients(&self, _: usize) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn give_back_recipients(&self, _: usize) {}
+}
+
 impl Rig {
     async fn try_resend(&self, of: BatchId, wanted: Wanted) -> Result<Running, Refusal> {
         let expires_at = self.dispatcher.now() + Duration::from_secs(600);
-        self.dispatcher
-            .resend(Request { of, wanted, expires_at, patience: Duration::MAX, trace_id: None })
-            .await
+        let request = Request { of, wanted, expires_at, patience: Duration::MAX, trace_id: None };
+        self.dispatcher.resend(request, Anybody).await.map_err(|NotResent::Refused(refusal)| refusal)
     }
 
     async fn resend(&self, of: &Report, wanted: Wanted) -> Arc<Report> {

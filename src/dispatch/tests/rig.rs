@@ -126,6 +126,7 @@ impl Rig {
         };
         Batch {
             id: BatchId::new(NEXT.fetch_add(1, Ordering::Relaxed), 0),
+            caller: None,
             client_ref: None,
             created_at: self.dispatcher.now(),
             expires_at: self.dispatcher.now() + Duration::from_secs(3600),

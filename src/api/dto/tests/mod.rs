@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::keys::caller::Caller;
 use crate::domain::batch::{OnInvalid, RetryUnknown};
 use crate::domain::id::BatchId;
 use crate::domain::message::Message;
@@ -22,9 +23,12 @@ fn provider_of(name: &str) -> Option<&'static str> {
     }
 }
 
+static ANYBODY: Caller = Caller::anybody();
+
 fn context() -> Context<'static> {
     Context {
         id: BatchId::new(1, 1),
+        caller: &ANYBODY,
         now: now(),
         max_age: Duration::from_secs(3600),
         most_routes: 3,
