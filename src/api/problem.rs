@@ -4,11 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use crate::adapter::wire::push_json_string;
 use crate::domain::fault::Fault;
+
+/// When to come back after a refusal that passes, unless it says so itself, in seconds.
+const LEAST_RETRY_AFTER_SECONDS: u64 = 1;
 
 /// A refusal.
 ///
@@ -33,10 +36,16 @@ pub enum ProblemCode {
     InvalidRequest,
     /// The body is too long.
     TooLarge,
+    /// The path and query are too long.
+    UriTooLong,
+    /// There are too many headers.
+    TooManyHeaders,
     /// The body has another content type.
     UnsupportedMediaType,
     /// There is nothing at this path.
     NotFound,
+    /// The state of the batch is in the way.
+    Conflict,
     /// The path does not take this method.
     MethodNotAllowed,
     /// The body came too slowly.
@@ -72,12 +81,19 @@ impl ProblemCode {
                 ("invalid_request", StatusCode::UNPROCESSABLE_ENTITY, "The request breaks a rule.")
             }
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too long."),
+            Self::UriTooLong => ("uri_too_long", StatusCode::URI_TOO_LONG, "The URI is too long."),
+            Self::TooManyHeaders => (
+                "too_many_headers",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "There are too many headers.",
+            ),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type is not supported.",
             ),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found."),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "The state of the batch is in the way."),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here.")
             }
@@ -178,6 +194,10 @@ impl Problem {
             }
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.code == ProblemCode::Timeout {
+            // The rest of the body is still to come. HTTP/2, which has no such header, ends the stream alone.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }
@@ -185,7 +205,8 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
-        if let Some(seconds) = self.retry_after_seconds {
+        let is_passing = self.code.status() == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = self.retry_after_seconds.or(is_passing.then_some(LEAST_RETRY_AFTER_SECONDS)) {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
@@ -197,6 +218,16 @@ impl IntoResponse for Problem {
 mod tests {
     use super::*;
     use crate::domain::fault::FaultCode;
+
+    #[test]
+    fn a_refusal_that_passes_says_when_to_come_back() {
+        let header = |problem: Problem| problem.into_response().headers().get(RETRY_AFTER).cloned();
+        for code in [ProblemCode::Overloaded, ProblemCode::Draining, ProblemCode::StoreUnavailable] {
+            assert_eq!(header(Problem::new(code, "")).unwrap(), "1");
+            assert_eq!(header(Problem::new(code, "").with_retry_after(7)).unwrap(), "7");
+        }
+        assert_eq!(header(Problem::new(ProblemCode::Internal, "")), None);
+    }
 
     #[test]
     fn says_what_is_wrong_where() {

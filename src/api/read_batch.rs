@@ -14,6 +14,7 @@ use crate::api::problem::{Problem, ProblemCode};
 use crate::api::router::State;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
+use crate::store::StoreError;
 
 /// How soon to come back while the store is away, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -54,14 +55,18 @@ pub fn batch_id(path: Result<Path<String>, PathRejection>) -> Result<BatchId, Pr
 pub async fn find(state: &State, id: BatchId) -> Result<Arc<Report>, Problem> {
     match state.api.dispatcher.report(id).await {
         Ok(found) => found.ok_or_else(unknown_batch),
-        Err(error) => {
-            tracing::error!(batch.id = %id, %error, "A recorded batch cannot be read.");
-            let detail = "recorded batches cannot be read now";
-            Err(Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(RETRY_AFTER_SECONDS))
-        }
+        Err(error) => Err(store_away(id, &error)),
     }
 }
 
-fn unknown_batch() -> Problem {
+/// The refusal when records cannot be read or changed.
+pub fn store_away(id: BatchId, error: &StoreError) -> Problem {
+    tracing::error!(batch.id = %id, %error, "A recorded batch cannot be read.");
+    let detail = "recorded batches cannot be read now";
+    Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(RETRY_AFTER_SECONDS)
+}
+
+/// The refusal when nobody knows the batch.
+pub fn unknown_batch() -> Problem {
     Problem::new(ProblemCode::NotFound, "no batch of this id is known here, or no longer")
 }

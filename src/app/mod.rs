@@ -1,20 +1,26 @@
 //! Wires the modules into one running gateway.
 
+mod activity;
+mod connection;
 mod server;
 pub mod settings;
+mod watched;
 
+#[cfg(test)]
+mod connection_tests;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
 use crate::adapter::channel::Channel;
-use crate::api::{self, Api};
+use crate::api::{Api, MetricsAt, router};
 use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 use crate::config::{LoadError, Sandbox, Settings, build_channel};
@@ -25,10 +31,18 @@ use crate::domain::id::ChannelName;
 use crate::store::memory::MemoryStore;
 use crate::{sandbox, transport};
 
+/// Connections that the system keeps until they are taken: a caller who finds the queue full tries again only
+/// after a second.
+const ACCEPT_QUEUE: u32 = 4096;
+/// Most time for a scrape that is under way at the end.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
 /// The running gateway; dropping it cuts every connection.
 pub struct App {
     dispatcher: Arc<Dispatcher>,
     server: Server,
+    /// Probes and metrics; the last to go, so that the end can be watched.
+    admin: Option<Server>,
     sandbox: Option<sandbox::Running>,
     shutdown: ShutdownSettings,
 }
@@ -79,8 +93,7 @@ impl App {
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
         check_address(&settings.server, settings.sandbox)?;
         let address = settings.server.listen;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
         let (sandbox, channels) = if wants_sandbox {
             if !settings.channels.is_empty() {
@@ -97,17 +110,26 @@ impl App {
         let store = Arc::new(MemoryStore::new(settings.store));
         let dispatcher = Dispatcher::new(parts, settings.delivery, store, clock, randomness);
         let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api };
-        let server = Server::start(listener, api::router(Arc::new(api)), settings.server)
+        let state = router::State::new(Arc::new(api));
+        let admin = start_admin(&state, &settings.server).await?;
+        let metrics_at = if admin.is_some() { MetricsAt::Admin } else { MetricsAt::Api };
+        let server = Server::start(listener, router::build(&state, metrics_at), settings.server)
             .map_err(|source| StartError::Listen { address, source })?;
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self { dispatcher, server, sandbox, shutdown: settings.shutdown })
+        Ok(Self { dispatcher, server, admin, sandbox, shutdown: settings.shutdown })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Where the probes and the metrics are, if they have a listener of their own.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Server::local_addr)
     }
 
     /// The engine: what it can send to and what it is doing.
@@ -135,12 +157,34 @@ impl App {
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
+        if let Some(admin) = self.admin {
+            admin.stop(ADMIN_GRACE).await;
+        }
         if is_settled && is_answered {
             info!("Left in order.");
         } else {
             warn!(is_settled, is_answered, "Left with work unfinished: the grace was over.");
         }
     }
+}
+
+/// Takes the address, with room for a burst of callers.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart finds the address free although old connections are still closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE)
+}
+
+/// Takes connections for the probes and the metrics, if they have an address of their own.
+async fn start_admin(state: &router::State, settings: &ServerSettings) -> Result<Option<Server>, StartError> {
+    let Some(address) = settings.admin_listen else { return Ok(None) };
+    let fault = |source| StartError::Listen { address, source };
+    let listener = listen(address).map_err(fault)?;
+    let server = Server::start(listener, router::build_admin(state), settings.clone()).map_err(fault)?;
+    info!(server.address = %server.local_addr(), "Listening for probes and scrapes.");
+    Ok(Some(server))
 }
 
 /// Without keys only this machine may reach the API, unless the operator says otherwise.

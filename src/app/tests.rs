@@ -5,7 +5,6 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -15,12 +14,14 @@ use super::*;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
-fn settings(max_connections: usize) -> ServerSettings {
+pub(super) fn settings(max_connections: usize) -> ServerSettings {
     ServerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        admin_listen: None,
         insecure: false,
         max_connections,
         first_bytes_timeout: Duration::from_secs(10),
+        head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
     }
 }

@@ -57,6 +57,12 @@ enum CommandError {
     Start(#[from] crate::app::StartError),
     #[error("logs cannot be written")]
     Log(#[from] crate::telemetry::logs::LogError),
+    #[cfg(feature = "otel")]
+    #[error("traces cannot be exported")]
+    Collector(#[from] crate::transport::BuildError),
+    #[cfg(feature = "otel")]
+    #[error("traces cannot be exported")]
+    Export(#[from] crate::telemetry::traces::ExportError),
     #[error("the system gives no threads or signals")]
     System(#[source] io::Error),
     #[error("the gateway at {address} does not answer as it should")]

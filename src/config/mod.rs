@@ -49,6 +49,8 @@ pub struct Settings {
     pub transport: transport::Settings,
     /// Section `[log]`.
     pub log: telemetry::Settings,
+    /// Section `[traces]`.
+    pub traces: telemetry::TraceSettings,
     /// Section `[channels]`, by name; empty if none is configured.
     pub channels: Vec<(ChannelName, Channel)>,
     /// Whether the built-in stand-ins serve in place of `channels`; the command line decides, no key.
@@ -92,6 +94,9 @@ pub fn load(
     read(&path.display().to_string(), &text, environment, providers)
 }
 
+/// Gives the text of the file that a `<key>_file` names, or says why it cannot.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
 /// The compiled-in defaults alone: no channel.
 ///
 /// # Errors
@@ -107,6 +112,22 @@ fn read(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     providers: &[Provider],
 ) -> Result<Settings, LoadError> {
+    parse(origin, text, environment, providers, &secret_file::contents)
+}
+
+/// Reads all sources where the operator's `text` is at hand already; `origin` names it in faults.
+///
+/// Opens no file itself: `read_file` does, where the process may.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    origin: &str,
+    text: &str,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    providers: &[Provider],
+    read_file: ReadFile<'_>,
+) -> Result<Settings, LoadError> {
     let mut faults = Vec::new();
     let from_environment = environment::read(environment, &mut faults);
     let from_file = tree::parse(text).unwrap_or_else(|detail| {
@@ -119,7 +140,7 @@ fn read(
     }
     let mut given = tree::merge([from_file, from_environment]);
     // Before the defaults come in: a file may replace a value that has a default.
-    secret_file::resolve(&mut given, &mut faults);
+    secret_file::resolve(&mut given, read_file, &mut faults);
     channels::add_defaults(&mut given, providers);
     let defaults = tree::parse(DEFAULTS).unwrap_or_default();
     let json = tree::to_json(tree::merge([defaults, given]));
@@ -147,6 +168,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let api = api::settings::Settings::read(&mut fields);
     let transport = fields.object("transport", transport::Settings::read);
     let log = fields.object("log", telemetry::Settings::read);
+    let traces = fields.object("traces", telemetry::TraceSettings::read);
     let channels = channels::read(&mut fields, providers);
     let mut faults = fields.finish();
     let settings = (|| {
@@ -158,6 +180,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             api: api?,
             transport: transport?,
             log: log?,
+            traces: traces?,
             channels,
             sandbox: Sandbox::WithoutChannels,
         })

@@ -15,6 +15,7 @@ use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::retry_budget::RetryBudget;
 use crate::dispatch::settings::Settings;
 use crate::domain::report::BudgetKind;
+use crate::telemetry::metrics::words::CircuitState;
 
 /// Bytes that a route takes besides its recipients, roughly.
 const ROUTE_BYTES: usize = 1024;
@@ -70,10 +71,15 @@ impl Pass {
     pub(super) fn record(&mut self, signal: Signal, jitter: f64) {
         let now = Instant::now();
         let gate = &mut *self.channel.gate();
+        let before = gate.circuit.status(now).state();
         if std::mem::take(&mut self.is_probe) {
             gate.circuit.record_probe(now, signal, &gate.settings, jitter);
         } else {
             gate.circuit.record(now, signal, &gate.settings, jitter);
+        }
+        let after = gate.circuit.status(now).state();
+        if after != before {
+            self.channel.metrics.count_transition(after);
         }
     }
 }
@@ -98,7 +104,7 @@ impl Place {
     /// Counts one call as started.
     pub(super) fn start_call(&self, chunking: Chunking, recipient_count: usize) {
         let messages = messages(chunking, 1, recipient_count);
-        self.channel.gate().backlog.start_call(self.id, messages);
+        self.channel.gate().backlog.start_call(Instant::now(), self.id, messages);
     }
 }
 
@@ -109,12 +115,18 @@ impl Drop for Place {
 }
 
 impl PlannedRoute {
-    /// Takes a place in the channel's backlog if there is room.
-    pub(super) fn enter(&self) -> Option<Place> {
+    /// Takes a place in the channel's backlog if there is room, and if others keep it waiting no longer than
+    /// `most`.
+    pub(super) fn enter(&self, most: Duration) -> Option<Place> {
+        let now = Instant::now();
         let bytes = ROUTE_BYTES + self.recipients.bytes();
         let calls = self.call_count();
         let open = Open { calls, messages: messages(self.chunking, calls, self.positions.len()) };
-        let id = self.channel.gate().backlog.enter(open, bytes)?;
+        let backlog = &mut self.channel.gate().backlog;
+        if backlog.wait(now, calls) > most {
+            return None;
+        }
+        let id = backlog.enter(now, open, bytes)?;
         Some(Place { channel: Arc::clone(&self.channel), id, bytes })
     }
 }
@@ -141,6 +153,11 @@ impl ChannelRuntime {
         self.gate().pacer.hold(Instant::now(), pause);
     }
 
+    /// Whether others would keep even a single call waiting for longer than `most`.
+    pub(super) fn is_full(&self, most: Duration) -> bool {
+        self.gate().backlog.wait(Instant::now(), 1) > most
+    }
+
     /// Whether the circuit keeps calls back.
     pub(super) fn is_refusing(&self) -> bool {
         self.gate().circuit.admission(Instant::now()) == Admission::Refused
@@ -155,6 +172,9 @@ impl ChannelRuntime {
             Admission::Pass => false,
             Admission::Probe => true,
         };
+        if is_probe {
+            self.metrics.count_transition(CircuitState::HalfOpen);
+        }
         Some(Pass { channel: Arc::clone(self), is_probe, is_started: false })
     }
 

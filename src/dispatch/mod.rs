@@ -8,8 +8,10 @@ pub mod channel;
 pub mod circuit;
 pub mod clock;
 mod gate;
+mod measure;
 pub mod pace;
 pub mod plan;
+pub mod resend;
 pub mod retry;
 pub mod retry_budget;
 mod run;
@@ -23,8 +25,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
@@ -35,6 +39,7 @@ use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
 pub struct Dispatcher {
@@ -56,7 +61,12 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     randomness: Randomness,
+    metrics: Arc<Metrics>,
     running: Mutex<HashMap<BatchId, Running>>,
+    /// Tells whoever waits for it that a batch left `running`: it has ended and is recorded.
+    left: Notify,
+    /// Held from reading a family to starting its next member, so that no recipient is chosen twice.
+    resending: tokio::sync::Mutex<()>,
     /// Every task that outlives a request: the application waits for them before it ends.
     tasks: TaskTracker,
     /// Cancelled once no new work should be sent here.
@@ -77,9 +87,10 @@ impl Dispatcher {
         clock: Clock,
         randomness: Randomness,
     ) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::new(clock.now()));
         let channels = channels
             .into_iter()
-            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings))))
+            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
             .collect();
         let shared = Shared {
             channels,
@@ -87,7 +98,10 @@ impl Dispatcher {
             store,
             clock,
             randomness,
+            metrics,
             running: Mutex::default(),
+            left: Notify::new(),
+            resending: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
             refusing: CancellationToken::new(),
@@ -144,15 +158,18 @@ impl Dispatcher {
 
     /// Hands a planned batch over: from here on it runs to its end whatever becomes of the caller.
     ///
+    /// `patience`: how long the turns of others may keep it waiting; [`Duration::MAX`] = as long as it takes.
+    ///
     /// # Errors
     /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
-    pub fn start(&self, plan: Plan) -> Result<Running, Overloaded> {
+    pub fn start(&self, plan: Plan, patience: Duration) -> Result<Running, Overloaded> {
         let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
-        let enter = |planned| PlannedRoute::enter(planned).ok_or_else(|| full(planned));
+        let enter = |planned: &PlannedRoute| planned.enter(patience).ok_or_else(|| full(planned));
         let places = plan.routes.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
         let running = Running::new(plan);
         self.shared.running().insert(running.id(), running.clone());
-        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places));
+        let span = tracing::debug_span!("batch", batch.id = %running.id());
+        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places).instrument(span));
         Ok(running)
     }
 
@@ -171,6 +188,12 @@ impl Dispatcher {
             Some(running) => Ok(Some(running.report())),
             None => self.shared.store.find(id).await,
         }
+    }
+
+    /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.
+    #[must_use]
+    pub fn is_overloaded(&self, patience: Duration) -> bool {
+        self.shared.channels.values().all(|channel| channel.is_full(patience))
     }
 
     /// How many batches run.
@@ -220,6 +243,7 @@ impl Shared {
 
     fn forget(&self, id: BatchId) {
         self.running().remove(&id);
+        self.left.notify_waiters();
     }
 }
 

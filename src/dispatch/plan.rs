@@ -18,6 +18,7 @@ use crate::domain::outcome::{Outcome, OutcomesBuilder};
 use crate::domain::recipients::{Positions, RecipientList, Recipients, narrow};
 use crate::domain::report::{Eta, Settled, Warning};
 use crate::domain::route::Route;
+use crate::telemetry::trace_context::TraceId;
 
 /// Most bad recipients that a refusal lists.
 const MOST_LISTED_RECIPIENTS: usize = 100;
@@ -30,6 +31,7 @@ pub struct Plan {
     /// Which route each warning is about: same length and order as `warnings`.
     warning_routes: Vec<usize>,
     shared: Arc<Shared>,
+    pub(super) trace_id: Option<TraceId>,
 }
 
 /// One route of a plan.
@@ -100,7 +102,14 @@ impl Plan {
                 warning_routes.push(route_index);
             }
         }
-        Ok(Self { batch: Arc::new(batch), routes, warnings, warning_routes, shared: Arc::clone(shared) })
+        Ok(Self {
+            batch: Arc::new(batch),
+            routes,
+            warnings,
+            warning_routes,
+            shared: Arc::clone(shared),
+            trace_id: None,
+        })
     }
 
     /// The batch.
@@ -121,6 +130,13 @@ impl Plan {
         for (warning, route_index) in self.warnings.iter_mut().zip(&self.warning_routes) {
             warning.pointer = warning.pointer.as_deref().map(|pointer| place(*route_index, pointer));
         }
+        self
+    }
+
+    /// Says which trace the batch belongs to, for its line in the log.
+    #[must_use]
+    pub fn with_trace(mut self, trace_id: TraceId) -> Self {
+        self.trace_id = Some(trace_id);
         self
     }
 
@@ -194,8 +210,14 @@ impl PlannedRoute {
         }
         let prepared = channel.channel().adapter.prepare(route)?;
         let (recipients, chatroom_id, is_everyone) = match prepared.audience() {
-            Audience::To => (Arc::clone(&route.to), None, false),
-            Audience::Members { chatroom_id, members } => (members, Some(chatroom_id), false),
+            Audience::To => (Arc::clone(route.only.as_ref().unwrap_or(&route.to)), None, false),
+            Audience::Members { chatroom_id, members } => {
+                (route.only.clone().unwrap_or(members), Some(chatroom_id), false)
+            }
+            Audience::Everyone if route.only.is_some() => {
+                let detail = "a resend goes to the recipients that it names, never to everybody";
+                return Err(vec![Fault::new("/to", FaultCode::Conflict, detail)]);
+            }
             Audience::Everyone => (Arc::new(RecipientList::from_iter(["*"])), None, true),
         };
         if recipients.is_empty() {

@@ -50,6 +50,11 @@ impl Running {
     pub(super) fn new(plan: Plan) -> Self {
         let routes = plan.routes.iter().map(|_| RouteProgress::default()).collect();
         let warnings = plan.warnings().to_vec();
+        for planned in &plan.routes {
+            if let Some(unsent) = &planned.unsent {
+                planned.channel.metrics.count_outcomes(&unsent.outcomes);
+            }
+        }
         Self(Arc::new(State {
             plan,
             progress: Mutex::new(Progress { routes, warnings, has_canceled: false }),
@@ -85,6 +90,7 @@ impl Running {
 impl State {
     /// Records what became of some recipients.
     pub(super) fn settle(&self, route_index: usize, settled: Settled) {
+        self.count_outcomes(route_index, &settled.outcomes);
         self.with_route(route_index, |route| {
             if let Some(first) = settled.positions.get(0) {
                 route.settled.insert(first, settled);
@@ -97,6 +103,7 @@ impl State {
         let recipients: RecipientList = listed.iter().map(|(id, _)| &**id).collect();
         let count = crate::domain::recipients::narrow(listed.len());
         let outcomes = Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect());
+        self.count_outcomes(route_index, &outcomes);
         self.with_route(route_index, |route| {
             route.listed = Some(Arc::new(recipients));
             let positions = Positions::Range(0..count);
@@ -209,6 +216,12 @@ impl State {
     ) -> Report {
         let batch = Arc::clone(&self.plan.batch);
         Report { batch, completed_at, canceled: false, eta: None, routes, warnings, resends: Vec::new() }
+    }
+
+    fn count_outcomes(&self, route_index: usize, outcomes: &Outcomes) {
+        if let Some(planned) = self.plan.routes.get(route_index) {
+            planned.channel.metrics.count_outcomes(outcomes);
+        }
     }
 
     fn with_route(&self, route_index: usize, change: impl FnOnce(&mut RouteProgress)) {

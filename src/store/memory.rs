@@ -35,6 +35,13 @@ impl MemoryStore {
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Changes a report, whoever still reads the old one; whether it is kept.
+    fn change(&self, id: BatchId, change: impl FnOnce(&mut Report)) -> bool {
+        let mut kept = self.kept();
+        let found = kept.reports.get_mut(&id);
+        found.map(|report| change(Arc::make_mut(report))).is_some()
+    }
 }
 
 impl Store for MemoryStore {
@@ -58,6 +65,16 @@ impl Store for MemoryStore {
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
         let found = self.kept().reports.get(&id).cloned();
         Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn link(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, bool> {
+        let is_kept = self.change(parent, |report| report.resends.push(child));
+        Box::pin(std::future::ready(Ok(is_kept)))
+    }
+
+    fn unlink(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, ()> {
+        self.change(parent, |report| report.resends.retain(|known| *known != child));
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -86,7 +103,7 @@ mod tests {
             on_invalid: OnInvalid::Skip,
             retry_unknown: RetryUnknown::Never,
             routes: Vec::new(),
-            resend_of: None,
+            resend: None,
         };
         Arc::new(Report {
             batch: Arc::new(batch),
@@ -119,5 +136,21 @@ mod tests {
         assert_eq!(kept(2, 1 << 20).await, [4, 5]);
         assert_eq!(kept(10, 3 * REPORT_BYTES).await, [3, 4, 5]);
         assert_eq!(kept(0, 1 << 20).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_link_shows_in_the_parents_report_until_it_is_taken_back() {
+        let store = MemoryStore::new(Settings { memory_batches: 2, memory_bytes: 1 << 20 });
+        let [parent, first, second] = [1, 2, 3].map(|number| BatchId::new(number, 0));
+        assert!(!store.link(parent, first).await.unwrap());
+        store.record(report(1)).await.unwrap();
+        let before = store.find(parent).await.unwrap().unwrap();
+        assert!(store.link(parent, first).await.unwrap());
+        assert!(store.link(parent, second).await.unwrap());
+        let resends = async || store.find(parent).await.unwrap().unwrap().resends.clone();
+        assert_eq!(resends().await, [first, second]);
+        store.unlink(parent, first).await.unwrap();
+        assert_eq!(resends().await, [second]);
+        assert_eq!(before.resends, []);
     }
 }

@@ -19,6 +19,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// The report of this batch, if it is still kept.
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>>;
+
+    /// Notes that `child` sends recipients of `parent` again, so that the parent's report lists it; `false` = the
+    /// parent is no longer kept, and nothing was noted.
+    ///
+    /// Comes before the child's first call: the child's own report follows when it has ended.
+    fn link(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, bool>;
+
+    /// Takes a link back, because the child was not started after all.
+    fn unlink(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, ()>;
 }
 
 /// Why a store did not do as asked.

@@ -33,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct TestGateway {
     app: Mutex<Option<App>>,
     base_url: String,
+    admin_url: Option<String>,
     client: reqwest::Client,
 }
 
@@ -66,6 +67,7 @@ impl TestGateway {
         let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await.unwrap();
         Self {
             base_url: format!("http://{}", app.local_addr()),
+            admin_url: app.admin_addr().map(|address| format!("http://{address}")),
             client: client(),
             app: Mutex::new(Some(app)),
         }
@@ -95,12 +97,21 @@ impl TestGateway {
         self.get_with(path, &[]).await
     }
 
+    /// Asks the admin listener, which the configuration must name.
+    pub(crate) async fn get_admin(&self, path: &str) -> Answer {
+        answer(self.client.get(format!("{}{path}", self.admin_url.as_deref().unwrap()))).await
+    }
+
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.get(format!("{}{path}", self.base_url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         answer(request).await
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.base_url.trim_start_matches("http://").parse().unwrap()
     }
 
     /// A bare connection, for callers that misbehave.
@@ -114,7 +125,7 @@ impl TestGateway {
     }
 
     async fn try_connect(&self) -> std::io::Result<TcpStream> {
-        TcpStream::connect(self.base_url.trim_start_matches("http://")).await
+        TcpStream::connect(self.address()).await
     }
 }
 

@@ -9,8 +9,16 @@ mod accounts;
 mod architecture;
 mod conformance;
 mod fake_provider;
+mod fault_proxy;
 mod fixtures;
 mod harness;
+mod ledger;
+mod metrics;
+mod process;
 mod promises;
+mod raw;
+mod replay;
 mod sandbox;
 mod signatures;
+#[path = "../../fuzz/src/targets/mod.rs"]
+mod targets;

@@ -133,7 +133,7 @@ async fn send(dispatcher: &Arc<Dispatcher>, ledger: &Ledger, number: usize, spec
         return Ended::Refused;
     };
     ledger.log(&format!("b{number} started"));
-    let Ok(running) = dispatcher.start(plan) else {
+    let Ok(running) = dispatcher.start(plan, Duration::MAX) else {
         ledger.log(&format!("b{number} found no room"));
         return Ended::Overloaded;
     };
@@ -180,6 +180,7 @@ fn batch(dispatcher: &Dispatcher, number: usize, spec: &BatchSpec) -> Batch {
             ext: None,
             push: None,
             provider_options: None,
+            only: None,
         })
     });
     Batch {
@@ -190,7 +191,7 @@ fn batch(dispatcher: &Dispatcher, number: usize, spec: &BatchSpec) -> Batch {
         on_invalid: spec.on_invalid,
         retry_unknown: spec.retry_unknown,
         routes: routes.collect(),
-        resend_of: None,
+        resend: None,
     }
 }
 

@@ -87,7 +87,8 @@ pub fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusa
         entries.fault(Fault::new("", FaultCode::Conflict, detail));
     }
     for (line_index, line) in lines {
-        let line = line.trim_matches([' ', '\t']);
+        // All that JSON calls white space: of several carriage returns `lines` takes away one.
+        let line = line.trim_matches([' ', '\t', '\r']);
         if line.is_empty() {
             continue;
         }
@@ -140,7 +141,7 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
         on_invalid: options.on_invalid,
         retry_unknown: options.retry_unknown,
         routes,
-        resend_of: None,
+        resend: None,
     };
     Decoded { batch, origins, faults, route_indexes }
 }

@@ -163,6 +163,7 @@ impl<'c> Reader<'c> {
             ext: common.ext,
             push: common.push,
             provider_options,
+            only: None,
         })
     }
 

@@ -85,7 +85,7 @@ fn push_id(out: &mut Vec<u8>, id: BatchId) {
 fn push_head(out: &mut Vec<u8>, report: &Report, counts: &Counts) {
     push_id(out, report.batch.id);
     push_optional(out, "client_ref", report.batch.client_ref.as_deref());
-    let resend_of = report.batch.resend_of.map(|id| id.to_string());
+    let resend_of = report.batch.resend.as_ref().map(|resend| resend.of.to_string());
     push_optional(out, "resend_of", resend_of.as_deref());
     if !report.resends.is_empty() {
         let resends = report.resends.iter().map(ToString::to_string);

@@ -19,6 +19,12 @@ pub fn report(report: &Report, counts: &Counts) -> String {
     if let Some(client_ref) = &report.batch.client_ref {
         let _ = writeln!(text, "client_ref  {}", printable(client_ref));
     }
+    if let Some(resend) = &report.batch.resend {
+        let _ = writeln!(text, "resend of   {}", resend.of);
+    }
+    for resend in &report.resends {
+        let _ = writeln!(text, "resent by   {resend}");
+    }
     let _ = writeln!(text, "created     {}", json::time(report.batch.created_at));
     if let Some(completed_at) = report.completed_at {
         let _ = writeln!(text, "completed   {}", json::time(completed_at));

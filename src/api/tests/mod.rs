@@ -1,5 +1,7 @@
 //! The API as a whole, on a paused clock, with a made-up provider behind a scripted transport.
 
+mod metrics;
 mod reading;
 mod rig;
 mod sending;
+mod tracing;

@@ -90,6 +90,8 @@ impl Rig {
         let mut settings = Settings {
             limits: Limits {
                 body_bytes: 1 << 20,
+                body_patience: Duration::from_secs(10),
+                body_bytes_per_second: 64 * 1024,
                 held_body_bytes: 2 << 20,
                 recipients_per_batch: 20_000,
                 routes_per_batch: 4,

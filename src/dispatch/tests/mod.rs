@@ -2,5 +2,9 @@
 
 mod bad_days;
 mod delivery;
+mod log;
+mod metrics;
+mod resend;
 mod rig;
 mod tokens;
+mod unsteady_store;

@@ -30,6 +30,7 @@ use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::{Report, Warning};
 use crate::domain::route::{Route, TargetType};
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::transport::{HttpService, TransportError};
 
@@ -51,6 +52,7 @@ pub(super) struct Setup {
     pub(super) calls_per_second: Option<f64>,
     pub(super) auth: Auth,
     pub(super) settings: Settings,
+    pub(super) store: Arc<dyn Store>,
 }
 
 impl Default for Setup {
@@ -61,8 +63,13 @@ impl Default for Setup {
             calls_per_second: None,
             auth: Auth::Sign(Box::new(Unsigned)),
             settings: Settings::for_tests(),
+            store: Arc::new(memory(100)),
         }
     }
+}
+
+pub(super) fn memory(memory_batches: usize) -> MemoryStore {
+    MemoryStore::new(crate::store::settings::Settings { memory_batches, memory_bytes: 1 << 20 })
 }
 
 pub(super) fn body(text: &str) -> Result<WireResponse, TransportError> {
@@ -98,11 +105,9 @@ impl Rig {
         let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
         let name = ChannelName::parse("fake").unwrap();
         let parts = ChannelParts { name, channel, http, is_sandbox: false };
-        let store =
-            MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         let dispatcher =
-            Dispatcher::new(vec![parts], setup.settings, Arc::new(store), clock, Randomness::seeded(1));
+            Dispatcher::new(vec![parts], setup.settings, setup.store, clock, Randomness::seeded(1));
         Self { dispatcher, sent }
     }
 
@@ -117,6 +122,7 @@ impl Rig {
             ext: None,
             push: None,
             provider_options: None,
+            only: None,
         };
         Batch {
             id: BatchId::new(NEXT.fetch_add(1, Ordering::Relaxed), 0),
@@ -126,12 +132,12 @@ impl Rig {
             on_invalid: OnInvalid::Skip,
             retry_unknown: RetryUnknown::Never,
             routes: vec![Arc::new(route)],
-            resend_of: None,
+            resend: None,
         }
     }
 
     pub(super) fn start(&self, batch: Batch) -> Running {
-        self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap()).unwrap()
+        self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap(), Duration::MAX).unwrap()
     }
 
     pub(super) async fn send(&self, batch: Batch) -> Arc<Report> {
@@ -240,6 +246,7 @@ impl Prepared for FakePrepared {
         let verdict = match &*response.body {
             b"ok" => Verdict::Answered(Outcomes::same(accepted(), count)),
             b"listed" => Verdict::Listed(vec![("x".into(), accepted()), ("y".into(), accepted())]),
+            b"refused" => refused(FailureKind::ContentRejected, Repeat::Never),
             b"throttled" => refused(FailureKind::RateLimited, Repeat::Safe),
             b"throttled for 7 s" => Verdict::Refused {
                 failure: Failure::provider(FailureKind::RateLimited),

@@ -69,7 +69,7 @@ async fn everything_answered(account: &'static Account) -> String {
     }
     seen.push_str(&gateway.send(&account.send("nobody")).await.text);
     seen.push_str(&gateway.post("/v1/batches/plan", &send.to_string(), &[]).await.text);
-    for path in ["/v1/channels", &format!("/v1/channels/{CHANNEL}"), "/v1/batches", "/readyz"] {
+    for path in ["/v1/channels", &format!("/v1/channels/{CHANNEL}"), "/v1/batches", "/readyz", "/metrics"] {
         seen.push_str(&gateway.get(path).await.text);
     }
     send["no_such_field"] = json!(1);

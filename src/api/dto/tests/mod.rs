@@ -269,6 +269,10 @@ fn reads_a_stream_of_recipients() {
             .unwrap();
     let route = &decoded.batch.routes[0];
     assert_eq!(route.to.iter().collect::<Vec<_>>(), ["a", "7", "c"]);
+    // A file that went through two conversions of line ends.
+    let twice_converted = format!("{head}\r\r\n\"a\"\r\r\n\r\r\n7\r\r\n");
+    let decoded = decode_lines(&twice_converted, &context()).unwrap();
+    assert_eq!(decoded.batch.routes[0].to.iter().collect::<Vec<_>>(), ["a", "7"]);
     let found = |text: &str| faults(decode_lines(text, &context()));
     assert_eq!(found(&format!("{head}\n\"a\"\ntrue")), ["/to/1 wrong_type"]);
     assert_eq!(found(&format!("{head}\n\"a")), ["not JSON"]);

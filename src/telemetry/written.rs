@@ -1,0 +1,37 @@
+//! Collects log lines in tests.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+
+use crate::telemetry::{Format, Settings, logs};
+
+/// What was written so far.
+#[derive(Clone, Default)]
+pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    /// Collects what this thread logs while the guard lives.
+    pub(crate) fn collect(format: Format, level: Level) -> (Self, DefaultGuard) {
+        let written = Self::default();
+        let writer = written.clone();
+        let subscriber = logs::subscriber(Settings { format, level }, move || writer.clone(), None);
+        (written, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
