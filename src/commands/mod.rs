@@ -43,7 +43,7 @@ enum Command {
     /// Rehearse one batch per provider against built-in stand-ins
     Demo,
     /// Say what is wrong with the configuration, without starting anything
-    Check,
+    Check(check::Arguments),
     /// Ask a running gateway whether it is alive
     Health(health::Arguments),
 }
@@ -73,6 +73,8 @@ enum CommandError {
     Url,
     #[error("at least one report is not as expected")]
     Unexpected,
+    #[error("at least one channel cannot be used now")]
+    Unusable,
     #[error("a second signal cut the work short")]
     Interrupted,
     #[error("nothing can be written")]
@@ -136,7 +138,7 @@ fn execute(
         None => serve::run(sources, &serve::Arguments::default()),
         Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
         Some(Command::Demo) => demo::run(output),
-        Some(Command::Check) => check::run(sources, output),
+        Some(Command::Check(arguments)) => check::run(sources, &arguments, output),
         Some(Command::Health(arguments)) => health::run(sources, &arguments),
     }
 }
