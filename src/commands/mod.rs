@@ -3,9 +3,11 @@
 //! Exit codes: 0 = done, 64 = the command line cannot be understood, 1 = anything else.
 
 mod check;
+mod completions;
 mod demo;
 mod exchange;
 mod health;
+mod manual;
 mod serve;
 
 #[cfg(test)]
@@ -17,7 +19,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, LoadError, Settings};
 use crate::providers::REGISTRY;
@@ -46,6 +48,10 @@ enum Command {
     Check(check::Arguments),
     /// Ask a running gateway whether it is alive
     Health(health::Arguments),
+    /// Print what a shell needs to complete this program's commands and options
+    Completions(completions::Arguments),
+    /// Print the manual page, as roff
+    Man(manual::Arguments),
 }
 
 /// Why a command did not do what it was asked for.
@@ -69,6 +75,8 @@ enum CommandError {
     Exchange { address: String, source: exchange::ExchangeError },
     #[error("the gateway answers with status {0}")]
     Status(u16),
+    #[error("there is no command of that name")]
+    NoSuchCommand,
     #[error("the URL must read http://host:port/path")]
     Url,
     #[error("at least one report is not as expected")]
@@ -140,6 +148,8 @@ fn execute(
         Some(Command::Demo) => demo::run(output),
         Some(Command::Check(arguments)) => check::run(sources, &arguments, output),
         Some(Command::Health(arguments)) => health::run(sources, &arguments),
+        Some(Command::Completions(arguments)) => completions::run(&arguments, CommandLine::command(), output),
+        Some(Command::Man(arguments)) => manual::run(&arguments, CommandLine::command(), output),
     }
 }
 
