@@ -1,7 +1,7 @@
 //! Collects log lines in tests.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
@@ -15,6 +15,12 @@ pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 impl Written {
     /// Collects what this thread logs while the guard lives.
     pub(crate) fn collect(format: Format, level: Level) -> (Self, DefaultGuard) {
+        // Something that listens to every thread, or what a thread without a collector met first would stay
+        // switched off for all of them.
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE.call_once(|| {
+            let _ = tracing::subscriber::set_global_default(tracing_subscriber::Registry::default());
+        });
         let written = Self::default();
         let writer = written.clone();
         let subscriber = logs::subscriber(Settings { format, level }, move || writer.clone(), None);

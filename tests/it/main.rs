@@ -7,6 +7,7 @@
 
 mod accounts;
 mod architecture;
+mod check_connect;
 mod conformance;
 mod fake_provider;
 mod fault_proxy;
