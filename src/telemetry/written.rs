@@ -1,10 +1,10 @@
 //! Collects log lines in tests.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use tracing::Level;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Level};
 
 use crate::telemetry::{Format, Settings, logs};
 
@@ -15,12 +15,10 @@ pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 impl Written {
     /// Collects what this thread logs while the guard lives.
     pub(crate) fn collect(format: Format, level: Level) -> (Self, DefaultGuard) {
-        // Something that listens to every thread, or what a thread without a collector met first would stay
-        // switched off for all of them.
-        static EVERYWHERE: Once = Once::new();
-        EVERYWHERE.call_once(|| {
-            let _ = tracing::subscriber::set_global_default(tracing_subscriber::Registry::default());
-        });
+        // Interested in everything for as long as the process lives: what a thread without a collector met
+        // first would otherwise stay switched off for all of them.
+        static EVERYTHING: OnceLock<Dispatch> = OnceLock::new();
+        EVERYTHING.get_or_init(|| Dispatch::new(tracing_subscriber::Registry::default()));
         let written = Self::default();
         let writer = written.clone();
         let subscriber = logs::subscriber(Settings { format, level }, move || writer.clone(), None);
