@@ -55,10 +55,10 @@ impl Gate {
     }
 
     /// How long the turns of others would keep the last of `calls` calls of a new route waiting: for the budgets,
-    /// or for a place among the calls in flight.
+    /// or for a place among the calls in flight. What was sent before does not count, whatever it cost.
     fn wait(&self, now: Instant, calls: usize) -> Duration {
         let ahead = self.backlog.ahead(calls);
-        let (paced, _) = self.pacer.eta(now, to_f64(ahead.calls), to_f64(ahead.messages));
+        let paced = self.pacer.time_for(now, to_f64(ahead.calls), to_f64(ahead.messages));
         let turns = to_f64(ahead.calls) * self.call_seconds / self.max_in_flight;
         paced.max(Duration::try_from_secs_f64(turns).unwrap_or(Duration::MAX))
     }
@@ -138,18 +138,17 @@ impl Drop for Place {
 }
 
 impl PlannedRoute {
-    /// Takes a place in the channel's backlog if there is room, and if others keep it waiting no longer than
-    /// `most`.
-    pub(super) fn enter(&self, most: Duration) -> Option<Place> {
-        let now = Instant::now();
+    /// Whether the turns of others would keep it waiting for longer than `most`.
+    pub(super) fn is_kept_waiting(&self, most: Duration) -> bool {
+        self.channel.gate().wait(Instant::now(), self.call_count()) > most
+    }
+
+    /// Takes a place in the channel's backlog if there is room.
+    pub(super) fn enter(&self) -> Option<Place> {
         let bytes = ROUTE_BYTES + self.recipients.bytes();
         let calls = self.call_count();
         let open = Open { calls, messages: messages(self.chunking, calls, self.positions.len()) };
-        let gate = &mut *self.channel.gate();
-        if gate.wait(now, calls) > most {
-            return None;
-        }
-        let id = gate.backlog.enter(open, bytes)?;
+        let id = self.channel.gate().backlog.enter(open, bytes)?;
         Some(Place { channel: Arc::clone(&self.channel), id, bytes })
     }
 }

@@ -164,7 +164,11 @@ impl Dispatcher {
     /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
     pub fn start(&self, plan: Plan, patience: Duration) -> Result<Running, Overloaded> {
         let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
-        let enter = |planned: &PlannedRoute| planned.enter(patience).ok_or_else(|| full(planned));
+        // Before any of them enters: routes of one batch do not count as others.
+        if let Some(planned) = plan.routes.iter().find(|planned| planned.is_kept_waiting(patience)) {
+            return Err(full(planned));
+        }
+        let enter = |planned: &PlannedRoute| planned.enter().ok_or_else(|| full(planned));
         let places = plan.routes.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
         let running = Running::new(plan);
         self.shared.running().insert(running.id(), running.clone());

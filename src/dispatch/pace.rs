@@ -170,6 +170,16 @@ impl Pacer {
         (available(&self.calls), available(&self.messages))
     }
 
+    /// How long the budgets take for `calls` calls with `messages` messages in all, once it is their turn.
+    #[must_use]
+    pub fn time_for(&self, now: Instant, calls: f64, messages: f64) -> Duration {
+        let pace = self.pace(now);
+        let time = |budget: &Option<Budget>, tokens: f64| {
+            budget.as_ref().map_or(Duration::ZERO, |budget| seconds(tokens, budget.per_second() * pace))
+        };
+        time(&self.calls, calls).max(time(&self.messages, messages))
+    }
+
     /// How long it takes until the last of `calls` calls with `messages` messages in all can start, and which
     /// budget binds.
     #[must_use]

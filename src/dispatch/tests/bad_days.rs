@@ -335,3 +335,23 @@ async fn slow_calls_count_as_waiting_time_and_a_hanging_provider_refuses_nobody_
     assert!((5..=8).contains(&count), "{count} calls of a second each, one at a time");
     assert_eq!(full_at(Rig::new(one_by_one(), slowly(1_000_000))).await, 100);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_before_and_routes_of_the_same_batch_are_no_turns_of_others() {
+    let rig = Rig::new(Setup { calls_per_second: Some(10.0), ..one_by_one() }, slowly(0));
+    let ids: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let patience = Duration::from_secs(1);
+    // One caller, one batch after the other, each larger than the budget of a second.
+    for _ in 0..3 {
+        let plan = rig.dispatcher.plan(rig.batch(&ids)).ok().unwrap();
+        let running = rig.dispatcher.start(plan, patience).unwrap();
+        assert!(running.finished(Duration::from_secs(60)).await);
+    }
+    let mut batch = rig.batch(&ids);
+    batch.routes = vec![Arc::clone(&batch.routes[0]), Arc::clone(&batch.routes[0])];
+    let plan = rig.dispatcher.plan(batch).ok().unwrap();
+    let running = rig.dispatcher.start(plan, patience).unwrap();
+    assert!(running.finished(Duration::from_secs(60)).await);
+    assert_eq!(running.report().counts().accepted, 200);
+}
