@@ -61,7 +61,8 @@ fn gateway() -> Router {
     let parts = ChannelParts { name, channel: channel(), http, is_sandbox: false };
     let store = Arc::new(MemoryStore::new(store.memory));
     let dispatcher = Dispatcher::new(vec![parts], delivery, store, Clock::system(), Randomness::seeded(1));
-    imcast::api::router(Arc::new(Api { dispatcher, settings: api_settings }))
+    let keys = Arc::new(imcast::api::keys::ring::KeyRing::new(&[]));
+    imcast::api::router(Arc::new(Api { dispatcher, settings: api_settings, keys }))
 }
 
 fn body(count: usize) -> String {

@@ -9,10 +9,16 @@ CREATE TABLE batches (
     expires_at    INTEGER NOT NULL,
     -- NULL = it has not ended.
     completed_at  INTEGER,
+    -- Whether a cancel stopped somebody.
     canceled      INTEGER NOT NULL,
+    -- Whether no further call may start.
+    is_canceled   INTEGER NOT NULL,
     on_invalid    TEXT    NOT NULL,
     retry_unknown TEXT    NOT NULL,
-    resend_of     TEXT,
+    -- JSON: of which batch it sends recipients again, and which routes.
+    resend        TEXT,
+    -- The URL that is told its end.
+    callback      TEXT,
     warnings      TEXT    NOT NULL,
     -- Of a batch that has ended: how many ended in each way. Before: those that were decided without a call.
     total         INTEGER NOT NULL,
@@ -23,7 +29,6 @@ CREATE TABLE batches (
 
 CREATE INDEX batches_open ON batches (id) WHERE completed_at IS NULL;
 CREATE INDEX batches_ended ON batches (completed_at) WHERE completed_at IS NOT NULL;
-CREATE INDEX batches_resends ON batches (resend_of) WHERE resend_of IS NOT NULL;
 
 CREATE TABLE routes (
     batch            TEXT    NOT NULL REFERENCES batches (id) ON DELETE CASCADE,
@@ -73,6 +78,26 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_batch ON idempotency_keys (batch);
 CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Which batch sends recipients of which again; written before the child's first call.
+CREATE TABLE links (
+    child  TEXT NOT NULL PRIMARY KEY,
+    parent TEXT NOT NULL,
+    -- The first batch of their family.
+    root   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX links_parent ON links (parent);
+CREATE INDEX links_root ON links (root);
+
+-- Ends of batches that their callers have not been told.
+CREATE TABLE callbacks (
+    batch        TEXT    NOT NULL PRIMARY KEY REFERENCES batches (id) ON DELETE CASCADE,
+    due_at       INTEGER NOT NULL,
+    failed_tries INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX callbacks_due ON callbacks (due_at);
 
 -- Deleted batches whose chunks are still there.
 CREATE TABLE departing (

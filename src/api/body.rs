@@ -8,12 +8,16 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::settings::Limits;
 
 /// Most time between two pieces of a body; a caller that is slower holds memory for nothing.
 const MOST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Most bytes of room for a body of which nothing has come: an announcement costs a caller nothing.
+const FIRST_ROOM: usize = 64 * 1024;
 
 /// How soon to come back when bodies take up all the memory that they may, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -22,6 +26,9 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 #[derive(Clone, Debug)]
 pub struct Bodies {
     most_bytes: usize,
+    patience: Duration,
+    bytes_per_second: u64,
+    most_held_bytes: usize,
     room: Arc<Semaphore>,
 }
 
@@ -92,7 +99,13 @@ impl Bodies {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let room = limits.held_body_bytes.min(Semaphore::MAX_PERMITS);
-        Self { most_bytes: limits.body_bytes, room: Arc::new(Semaphore::new(room)) }
+        Self {
+            most_bytes: limits.body_bytes,
+            most_held_bytes: room,
+            patience: limits.body_patience,
+            bytes_per_second: limits.body_bytes_per_second,
+            room: Arc::new(Semaphore::new(room)),
+        }
     }
 
     /// Reads a body; one whose announced length is too long is not even started.
@@ -109,46 +122,77 @@ impl Bodies {
             Some(Ok(length)) if length <= self.most_bytes => length,
             Some(Ok(_) | Err(_)) => return Err(self.too_long()),
         };
-        let mut permit = self.take(expected)?;
-        let mut bytes = Vec::with_capacity(expected);
+        if expected > self.room.available_permits() {
+            // Nothing of what could not be held to its end is read.
+            return Err(no_room());
+        }
+        let mut permit = self.take(expected.min(FIRST_ROOM))?;
+        let mut bytes = Vec::with_capacity(permit.num_permits());
+        let begin = Instant::now();
         loop {
-            let frame = match tokio::time::timeout(MOST_PAUSE, body.frame()).await {
+            let frame = tokio::time::timeout_at(self.deadline(begin, bytes.len()), body.frame());
+            let frame = match frame.await {
                 Ok(None) => break,
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(_))) => {
                     return Err(Problem::new(ProblemCode::InvalidJson, "the body broke off"));
                 }
-                Err(_) => {
-                    let detail = format!("nothing came for {} seconds", MOST_PAUSE.as_secs());
-                    return Err(Problem::new(ProblemCode::Timeout, detail));
-                }
+                Err(_) => return Err(self.too_slow(bytes.len())),
             };
             let Some(piece) = frame.data_ref() else { continue };
             let length = bytes.len() + piece.len();
             if length > self.most_bytes {
                 return Err(self.too_long());
             }
-            let missing = length.saturating_sub(permit.num_permits());
-            if missing > 0 {
-                permit.merge(self.take(missing)?);
+            let room = permit.num_permits();
+            if length > room {
+                // Doubled, so that a long body is moved seldom, but never beyond what can still come.
+                let most = if expected == 0 { self.most_bytes } else { expected };
+                let wanted = room.saturating_mul(2).min(most).max(length);
+                permit.merge(self.take(wanted - room)?);
+                bytes.reserve_exact(wanted - bytes.len());
             }
             bytes.extend_from_slice(piece);
         }
         Ok(HeldBody { bytes, _permit: permit })
     }
 
+    /// When a body that began at `begin` and has this length so far must have gone on.
+    fn deadline(&self, begin: Instant, length: usize) -> Instant {
+        let bought = u64::try_from(length).unwrap_or(u64::MAX) / self.bytes_per_second;
+        (begin + self.patience + Duration::from_secs(bought)).min(Instant::now() + MOST_PAUSE)
+    }
+
+    /// How many bytes are in memory now.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.most_held_bytes.saturating_sub(self.room.available_permits())
+    }
+
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         u32::try_from(bytes)
             .ok()
             .and_then(|count| Arc::clone(&self.room).try_acquire_many_owned(count).ok())
-            .ok_or_else(|| {
-                Problem::new(ProblemCode::Overloaded, "too many request bodies at once")
-                    .with_retry_after(RETRY_AFTER_SECONDS)
-            })
+            .ok_or_else(no_room)
+    }
+
+    fn too_slow(&self, length: usize) -> Problem {
+        let detail = format!(
+            "only {length} bytes came: a body may take {} seconds, one more for every {} bytes, and pause for {}",
+            self.patience.as_secs_f32(),
+            self.bytes_per_second,
+            MOST_PAUSE.as_secs()
+        );
+        Problem::new(ProblemCode::Timeout, detail)
     }
 
     fn too_long(&self) -> Problem {
         let detail = format!("the body may have at most {} bytes", self.most_bytes);
         Problem::new(ProblemCode::TooLarge, detail)
     }
+}
+
+fn no_room() -> Problem {
+    let problem = Problem::new(ProblemCode::Overloaded, "too many request bodies at once");
+    problem.with_retry_after(RETRY_AFTER_SECONDS)
 }

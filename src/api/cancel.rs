@@ -6,9 +6,10 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use crate::api::answer;
+use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::Problem;
-use crate::api::read_batch::{batch_id, find};
+use crate::api::read_batch::{batch_id, find, find_running};
 use crate::api::router::State;
 
 /// Stops a batch and answers with its report: when its calls in flight are over, or after as long as the caller
@@ -18,15 +19,16 @@ use crate::api::router::State;
 /// A [`Problem`] if no such batch is known, or the store is away.
 pub async fn cancel(
     FromState(state): FromState<State>,
+    caller: Caller,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = batch_id(path)?;
     let preferences = Preferences::read(&headers);
-    if let Some(running) = state.api.dispatcher.running(id) {
-        running.cancel();
+    if let Some(running) = find_running(&state, &caller, id) {
+        state.api.dispatcher.cancel(&running).await;
         running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
     }
-    let report = find(&state, id).await?;
+    let report = find(&state, &caller, id).await?;
     Ok(answer::to_read(&report, &headers, &preferences))
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::adapter::profile::{Profile, SenderRule, Support};
 use crate::api::answer;
+use crate::api::keys::caller::Caller;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::router::State;
 use crate::dispatch::Dispatcher;
@@ -14,25 +15,31 @@ use crate::dispatch::channel::{BudgetStatus, ChannelRuntime};
 use crate::dispatch::circuit::CircuitStatus;
 use crate::domain::message::MessageType;
 
-/// Answers with all channels, by name.
-pub async fn list(FromState(state): FromState<State>) -> Response {
+/// Answers with all channels that the caller may look at, by name.
+pub async fn list(FromState(state): FromState<State>, caller: Caller) -> Response {
     let dispatcher = &state.api.dispatcher;
-    let channels: Vec<_> = dispatcher.channels().map(|channel| describe(dispatcher, channel)).collect();
+    let shown = dispatcher.channels().filter(|channel| caller.may_look_at(channel.name().as_str()));
+    let channels: Vec<_> = shown.map(|channel| describe(dispatcher, channel)).collect();
     answer::with_type("application/json", json!({ "channels": channels }).to_string())
 }
 
 /// Answers with one channel.
 ///
 /// # Errors
-/// A [`Problem`] if there is no channel of this name.
+/// A [`Problem`] if there is no channel of this name, or it is not for this caller.
 pub async fn read(
     FromState(state): FromState<State>,
+    caller: Caller,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let dispatcher = &state.api.dispatcher;
-    let channel = path
-        .ok()
-        .and_then(|Path(name)| dispatcher.channel(&name))
+    let name = path.map(|Path(name)| name).unwrap_or_default();
+    if !caller.may_look_at(&name) {
+        // Whether it exists or not.
+        return Err(Problem::new(ProblemCode::Forbidden, "this key may not use this channel"));
+    }
+    let channel = dispatcher
+        .channel(&name)
         .ok_or_else(|| Problem::new(ProblemCode::NotFound, "no channel has this name"))?;
     Ok(answer::with_type("application/json", describe(dispatcher, channel).to_string()))
 }

@@ -9,6 +9,9 @@ pub mod body;
 pub mod cancel;
 pub mod channels;
 pub mod dto;
+pub mod head;
+pub mod keys;
+pub mod metrics;
 pub mod page_token;
 pub mod plan_batch;
 pub mod prefer;
@@ -18,6 +21,7 @@ pub mod read_batch;
 pub mod read_results;
 pub mod report;
 pub mod request_id;
+pub mod resend;
 pub mod result_parameters;
 pub mod router;
 pub mod send;
@@ -25,6 +29,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use crate::api::keys::ring::KeyRing;
 pub use crate::api::settings::Settings;
 use crate::dispatch::Dispatcher;
 
@@ -34,11 +39,22 @@ pub struct Api {
     pub dispatcher: Arc<Dispatcher>,
     /// What is let in.
     pub settings: Settings,
+    /// Who is let in.
+    pub keys: Arc<KeyRing>,
 }
 
 /// The whole API as one service.
 pub fn router(api: Arc<Api>) -> axum::Router {
-    router::build(api)
+    router::build(&router::State::new(api), MetricsAt::Api)
+}
+
+/// Where the metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAt {
+    /// With everything else.
+    Api,
+    /// On a listener of their own, with the probes.
+    Admin,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::adapter::secret::REDACTED;
 use crate::adapter::wire::{WireRequest, push_json_string};
 use crate::api::answer;
+use crate::api::keys::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::report::json::{push_eta, push_list, push_warnings};
 use crate::api::report::line::push_number;
@@ -22,9 +23,13 @@ const MOST_SHOWN_CALLS: usize = 100;
 ///
 /// # Errors
 /// A [`Problem`], as a send would answer.
-pub async fn plan_batch(FromState(state): FromState<State>, request: Request) -> Result<Response, Problem> {
+pub async fn plan_batch(
+    FromState(state): FromState<State>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let plan = read_plan(&state, &parts.headers, body, Vec::new()).await?;
+    let plan = read_plan(&state, &caller, &parts.headers, body, Vec::new()).await?;
     Ok(answer::with_type("application/json", write(&plan)))
 }
 

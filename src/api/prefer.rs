@@ -42,6 +42,14 @@ impl Preferences {
         self.wait_seconds.map_or(default, Duration::from_secs)
     }
 
+    /// How long the turns of other batches may keep this one waiting: half of the time that the caller waits, so
+    /// that the other half is left for its own calls. Who does not wait at all is taken however long it takes.
+    #[must_use]
+    pub fn patience(&self, default: Duration) -> Duration {
+        let wait = self.wait(default);
+        if wait.is_zero() { Duration::MAX } else { wait / 2 }
+    }
+
     /// The `Preference-Applied` header; `None` = nothing was preferred.
     #[must_use]
     pub fn applied(&self) -> Option<String> {

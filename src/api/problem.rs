@@ -4,11 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::adapter::wire::push_json_string;
+use crate::api::keys::rate_limit::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::domain::fault::Fault;
+
+/// Headers that may be known before the body of a refusal is written.
+const KEPT_HEADERS: [HeaderName; 5] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE, RATE_LIMIT_POLICY, RATE_LIMIT];
+
+/// When to come back after a refusal that passes, unless it says so itself, in seconds.
+const LEAST_RETRY_AFTER_SECONDS: u64 = 1;
 
 /// A refusal.
 ///
@@ -33,10 +40,22 @@ pub enum ProblemCode {
     InvalidRequest,
     /// The body is too long.
     TooLarge,
+    /// The path and query are too long.
+    UriTooLong,
+    /// There are too many headers.
+    TooManyHeaders,
     /// The body has another content type.
     UnsupportedMediaType,
+    /// No key, or a wrong one.
+    Unauthenticated,
+    /// The key is good, but not for this.
+    Forbidden,
+    /// The caller's quota is used up for now.
+    QuotaExceeded,
     /// There is nothing at this path.
     NotFound,
+    /// The state of the batch is in the way.
+    Conflict,
     /// The path does not take this method.
     MethodNotAllowed,
     /// The body came too slowly.
@@ -72,12 +91,24 @@ impl ProblemCode {
                 ("invalid_request", StatusCode::UNPROCESSABLE_ENTITY, "The request breaks a rule.")
             }
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too long."),
+            Self::UriTooLong => ("uri_too_long", StatusCode::URI_TOO_LONG, "The URI is too long."),
+            Self::TooManyHeaders => (
+                "too_many_headers",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "There are too many headers.",
+            ),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The content type is not supported.",
             ),
+            Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED, "A valid key is needed."),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "This key may not do this."),
+            Self::QuotaExceeded => {
+                ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS, "The quota is used up for now.")
+            }
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found."),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "The state of the batch is in the way."),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here.")
             }
@@ -115,6 +146,12 @@ impl Problem {
             several => format!("{} faults; nothing was sent", several.len()),
         };
         Self { errors: errors.into(), ..Self::new(ProblemCode::InvalidRequest, detail) }
+    }
+
+    /// A request for channels that the key may not use; the rest of it is not judged.
+    #[must_use]
+    pub fn forbidden_channels(faults: Vec<Fault>) -> Self {
+        Self { code: ProblemCode::Forbidden, ..Self::faults(faults) }
     }
 
     /// Tells the caller when to come back.
@@ -172,12 +209,16 @@ impl Problem {
         let mut response = Response::new(self.to_json(instance, request_id).into());
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
-        for name in [ALLOW, RETRY_AFTER] {
+        for name in KEPT_HEADERS {
             if let Some(value) = kept.get(&name) {
                 headers.insert(name, value.clone());
             }
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.code == ProblemCode::Timeout {
+            // The rest of the body is still to come. HTTP/2, which has no such header, ends the stream alone.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }
@@ -185,7 +226,8 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
-        if let Some(seconds) = self.retry_after_seconds {
+        let is_passing = self.code.status() == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(seconds) = self.retry_after_seconds.or(is_passing.then_some(LEAST_RETRY_AFTER_SECONDS)) {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
@@ -197,6 +239,16 @@ impl IntoResponse for Problem {
 mod tests {
     use super::*;
     use crate::domain::fault::FaultCode;
+
+    #[test]
+    fn a_refusal_that_passes_says_when_to_come_back() {
+        let header = |problem: Problem| problem.into_response().headers().get(RETRY_AFTER).cloned();
+        for code in [ProblemCode::Overloaded, ProblemCode::Draining, ProblemCode::StoreUnavailable] {
+            assert_eq!(header(Problem::new(code, "")).unwrap(), "1");
+            assert_eq!(header(Problem::new(code, "").with_retry_after(7)).unwrap(), "7");
+        }
+        assert_eq!(header(Problem::new(ProblemCode::Internal, "")), None);
+    }
 
     #[test]
     fn says_what_is_wrong_where() {

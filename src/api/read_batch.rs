@@ -9,11 +9,14 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use crate::api::answer;
+use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::router::State;
+use crate::dispatch::running::Running;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
+use crate::store::StoreError;
 
 /// How soon to come back while the store is away, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -24,6 +27,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// A [`Problem`] if no such batch is known, or the store is away.
 pub async fn read_batch(
     FromState(state): FromState<State>,
+    caller: Caller,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -31,11 +35,11 @@ pub async fn read_batch(
     let preferences = Preferences::read(&headers);
     let wait = preferences.wait(Duration::ZERO);
     if !wait.is_zero()
-        && let Some(running) = state.api.dispatcher.running(id)
+        && let Some(running) = find_running(&state, &caller, id)
     {
         running.finished(wait).await;
     }
-    let report = find(&state, id).await?;
+    let report = find(&state, &caller, id).await?;
     Ok(answer::to_read(&report, &headers, &preferences))
 }
 
@@ -47,21 +51,35 @@ pub fn batch_id(path: Result<Path<String>, PathRejection>) -> Result<BatchId, Pr
     path.ok().and_then(|Path(text)| BatchId::parse(&text)).ok_or_else(unknown_batch)
 }
 
-/// The report of a batch.
+/// The batch if it runs and this caller may see it.
+#[must_use]
+pub fn find_running(state: &State, caller: &Caller, id: BatchId) -> Option<Running> {
+    state.api.dispatcher.running(id).filter(|running| caller.may_see(running.batch()))
+}
+
+/// The report of a batch; another caller's batch is as unknown as one that never was.
 ///
 /// # Errors
-/// A [`Problem`] if no such batch is known, or the store is away.
-pub async fn find(state: &State, id: BatchId) -> Result<Arc<Report>, Problem> {
+/// A [`Problem`] if no such batch is known to this caller, or the store is away.
+pub async fn find(state: &State, caller: &Caller, id: BatchId) -> Result<Arc<Report>, Problem> {
+    // Before its report is made: how long that takes would tell that the batch exists.
+    if state.api.dispatcher.running(id).is_some_and(|running| !caller.may_see(running.batch())) {
+        return Err(unknown_batch());
+    }
     match state.api.dispatcher.report(id).await {
-        Ok(found) => found.ok_or_else(unknown_batch),
-        Err(error) => {
-            tracing::error!(batch.id = %id, %error, "A recorded batch cannot be read.");
-            let detail = "recorded batches cannot be read now";
-            Err(Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(RETRY_AFTER_SECONDS))
-        }
+        Ok(found) => found.filter(|report| caller.may_see(&report.batch)).ok_or_else(unknown_batch),
+        Err(error) => Err(store_away(id, &error)),
     }
 }
 
-fn unknown_batch() -> Problem {
+/// The refusal when records cannot be read or changed.
+pub fn store_away(id: BatchId, error: &StoreError) -> Problem {
+    tracing::error!(batch.id = %id, %error, "A recorded batch cannot be read.");
+    let detail = "recorded batches cannot be read now";
+    Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(RETRY_AFTER_SECONDS)
+}
+
+/// The refusal when nobody knows the batch.
+pub fn unknown_batch() -> Problem {
     Problem::new(ProblemCode::NotFound, "no batch of this id is known here, or no longer")
 }

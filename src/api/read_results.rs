@@ -6,6 +6,7 @@ use axum::extract::{Path, State as FromState};
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 
+use crate::api::keys::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::read_batch::{batch_id, find};
 use crate::api::report::json;
@@ -22,13 +23,14 @@ use crate::domain::report::Report;
 /// A [`Problem`] if no such batch is known, a parameter is wrong, or the store is away.
 pub async fn read_results(
     FromState(state): FromState<State>,
+    caller: Caller,
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = batch_id(path)?;
     let parameters = Parameters::read(&uri).map_err(Problem::faults)?;
-    let report = find(&state, id).await?;
+    let report = find(&state, &caller, id).await?;
     let others = [("application/x-ndjson", Some(StreamFormat::Lines)), ("text/csv", Some(StreamFormat::Csv))];
     let Some(format) = accept::best(&headers, ("application/json", None), &others) else {
         return Ok(answer::with_type("application/json", page(&report, &parameters)));

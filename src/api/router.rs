@@ -10,8 +10,14 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::body::Bodies;
+use crate::api::keys::authenticate;
 use crate::api::problem::{Problem, ProblemCode};
-use crate::api::{Api, cancel, channels, plan_batch, probes, read_batch, read_results, request_id, send};
+use crate::api::{
+    Api, MetricsAt, cancel, channels, metrics, plan_batch, probes, read_batch, read_results, request_id,
+    resend, send,
+};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::words::Violation;
 
 /// What every action gets; lives as long as the router.
 #[derive(Clone)]
@@ -32,27 +38,52 @@ impl State {
 }
 
 /// Assembles the routes and what every answer goes through.
-pub fn build(api: Arc<Api>) -> Router {
-    let state = State::new(api);
-    Router::new()
+pub fn build(state: &State, metrics_at: MetricsAt) -> Router {
+    let router = Router::new()
         .route("/v1/batches", post(send::send))
         // A path of its own: no typo in a plan can send.
         .route("/v1/batches/plan", post(plan_batch::plan_batch))
         .route("/v1/batches/{id}", get(read_batch::read_batch))
+        .route("/v1/batches/{id}/resend", post(resend::resend))
         .route("/v1/batches/{id}/results", get(read_results::read_results))
         .route("/v1/batches/{id}/cancel", post(cancel::cancel))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{name}", get(channels::read))
         .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready));
+    let router = match metrics_at {
+        MetricsAt::Api => router.route("/metrics", get(metrics::read_as_operator)),
+        MetricsAt::Admin => router,
+    };
+    // Around the fallbacks too: whoever has no key learns nothing, not even which paths exist.
+    let guarded = with_fallbacks(router).layer(from_fn_with_state(state.clone(), authenticate::authenticate));
+    finish(guarded, state)
+}
+
+/// The routes of the admin listener, none of which asks for a key.
+pub fn build_admin(state: &State) -> Router {
+    let router = Router::new()
+        .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .route("/metrics", get(metrics::read));
+    finish(with_fallbacks(router), state)
+}
+
+/// Adds the answers where there is nothing.
+fn with_fallbacks(router: Router<State>) -> Router<State> {
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+}
+
+/// Adds what every answer goes through.
+fn finish(router: Router<State>, state: &State) -> Router {
+    let metrics = Arc::clone(state.api.dispatcher.metrics());
+    router
         // Inside the next layer, so that the answer to a panic gets its body, and a batch that was handed over
         // before the panic its 202.
-        .layer(CatchPanicLayer::custom(explain_panic))
+        .layer(CatchPanicLayer::custom(move |payload| explain_panic(payload, &metrics)))
         // Outermost: every answer carries the request's id, problems of all layers below included.
         .layer(from_fn_with_state(state.clone(), request_id::identify))
-        .with_state(state)
+        .with_state(state.clone())
 }
 
 async fn not_found() -> Problem {
@@ -64,7 +95,8 @@ async fn method_not_allowed() -> Problem {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over by value")]
-fn explain_panic(payload: Box<dyn Any + Send + 'static>) -> Response {
+fn explain_panic(payload: Box<dyn Any + Send + 'static>, metrics: &Metrics) -> Response {
+    metrics.count_violation(Violation::RequestPanic);
     let reason = payload
         .downcast_ref::<&str>()
         .copied()

@@ -1,5 +1,7 @@
 //! `POST /v1/batches`: sends.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State as FromState};
@@ -10,13 +12,16 @@ use crate::api::answer;
 use crate::api::body::{self, Format, HeldBody};
 use crate::api::dto::options::IN_MEMORY_ONLY;
 use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
 use crate::dispatch::Overloaded;
 use crate::dispatch::plan::{Plan, RouteFault};
+use crate::dispatch::running::Running;
 use crate::domain::fault::{Fault, FaultCode};
+use crate::telemetry::trace_context::TraceId;
 
 /// Bodies above this are read and planned away from the threads that serve connections, since they keep one
 /// busy for a millisecond and more.
@@ -31,20 +36,48 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 /// A [`Problem`]; nothing was sent then, and nothing will be.
 pub async fn send(
     FromState(state): FromState<State>,
+    caller: Caller,
     Extension(handed_over): Extension<HandedOver>,
+    Extension(trace_id): Extension<TraceId>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    admit(&state)?;
+    caller.spend_batch()?;
     let preferences = Preferences::read(&parts.headers);
+    let patience = preferences.patience(state.api.settings.batches.default_wait);
+    admit(&state, patience)?;
     let refused = refuse_durable(&parts.headers, &preferences);
-    let plan = read_plan(&state, &parts.headers, body, refused).await?;
+    let plan = read_plan(&state, &caller, &parts.headers, body, refused).await?;
     // The body may have taken long.
-    admit(&state)?;
-    let running = state.api.dispatcher.start(plan).map_err(overloaded)?;
+    admit(&state, patience)?;
+    let running = start(&state, &caller, plan.with_trace(trace_id), patience)?;
+    Ok(follow(&state, &handed_over, &running, &parts.headers, &preferences).await)
+}
+
+/// Waits for a batch that was just started as long as the caller prefers, and answers with its report.
+pub async fn follow(
+    state: &State,
+    handed_over: &HandedOver,
+    running: &Running,
+    headers: &HeaderMap,
+    preferences: &Preferences,
+) -> Response {
     handed_over.set(running.id());
     running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
-    Ok(answer::to_send(&running.report(), &parts.headers, &preferences))
+    answer::to_send(&running.report(), headers, preferences)
+}
+
+/// Hands a plan over, once its recipients are within the caller's quota.
+///
+/// # Errors
+/// A [`Problem`]; nothing was sent then, and the quota is as before.
+fn start(state: &State, caller: &Caller, plan: Plan, patience: Duration) -> Result<Running, Problem> {
+    let recipient_count = plan.recipient_count();
+    caller.spend_recipients(recipient_count)?;
+    state.api.dispatcher.start(plan, patience).map_err(|error| {
+        caller.return_recipients(recipient_count);
+        overloaded(error)
+    })
 }
 
 /// Reads a body and plans the batch that it asks for; `refused` are faults found in the headers.
@@ -53,6 +86,7 @@ pub async fn send(
 /// A [`Problem`] with every fault.
 pub async fn read_plan(
     state: &State,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     refused: Vec<Fault>,
@@ -60,20 +94,29 @@ pub async fn read_plan(
     let format = body::format(headers)?;
     let held = state.bodies.read(headers, body).await?;
     if held.len() <= LARGE_BODY_BYTES {
-        return plan(state, format, &held, refused);
+        return plan(state, caller, format, &held, refused);
     }
-    let state = state.clone();
-    tokio::task::spawn_blocking(move || plan(&state, format, &held, refused)).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "Reading a request failed.");
-        Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
-    })
+    let (state, caller) = (state.clone(), caller.clone());
+    tokio::task::spawn_blocking(move || plan(&state, &caller, format, &held, refused)).await.unwrap_or_else(
+        |error| {
+            tracing::error!(%error, "Reading a request failed.");
+            Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
+        },
+    )
 }
 
-fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> Result<Plan, Problem> {
+fn plan(
+    state: &State,
+    caller: &Caller,
+    format: Format,
+    held: &HeldBody,
+    refused: Vec<Fault>,
+) -> Result<Plan, Problem> {
     let api = &state.api;
     let dispatcher = &api.dispatcher;
     let context = Context {
         id: dispatcher.new_batch_id(),
+        caller,
         now: dispatcher.now(),
         max_age: api.settings.batches.max_age,
         most_routes: api.settings.limits.routes_per_batch,
@@ -90,7 +133,10 @@ fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> 
         Err(Refusal::NotJson(detail)) => return Err(Problem::new(ProblemCode::InvalidJson, detail)),
         Err(Refusal::Fault(fault)) => return Err(Problem::faults(refused.into_iter().chain([fault]))),
     };
-    let Decoded { batch, origins, faults, route_indexes } = decoded;
+    let Decoded { batch, origins, faults, forbidden, route_indexes } = decoded;
+    if !forbidden.is_empty() {
+        return Err(Problem::forbidden_channels(forbidden));
+    }
     let mut faults: Vec<_> = refused.into_iter().chain(faults).collect();
     // The adapters judge what could be read even if something else is wrong: all faults in one answer.
     let place = |route_index: usize, pointer: &str| {
@@ -114,28 +160,42 @@ fn plan(state: &State, format: Format, held: &HeldBody, refused: Vec<Fault>) -> 
 }
 
 /// Whether a new batch may come in now: asked before anything of the body is read.
-fn admit(state: &State) -> Result<(), Problem> {
+///
+/// `patience`: how long the turns of other batches may keep it waiting.
+///
+/// # Errors
+/// A [`Problem`] that says when to come back.
+pub fn admit(state: &State, patience: Duration) -> Result<(), Problem> {
     let dispatcher = &state.api.dispatcher;
     if dispatcher.is_draining() {
-        let detail = "this process is about to end: send the request again";
-        return Err(Problem::new(ProblemCode::Draining, detail).with_retry_after(RETRY_AFTER_SECONDS));
+        return Err(draining());
     }
     if dispatcher.running_count() >= state.api.settings.limits.batches_in_progress {
         let detail = "too many batches are in progress";
         return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
     }
+    if dispatcher.is_overloaded(patience) {
+        let detail = "every channel has more to do than this request would wait for";
+        return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
+    }
     Ok(())
+}
+
+/// The refusal while the process ends.
+pub fn draining() -> Problem {
+    let detail = "this process is about to end: send the request again";
+    Problem::new(ProblemCode::Draining, detail).with_retry_after(RETRY_AFTER_SECONDS)
 }
 
 /// One channel has too much to do; the others may not.
 #[expect(clippy::needless_pass_by_value, reason = "it is mapped from an error")]
-fn overloaded(error: Overloaded) -> Problem {
+pub fn overloaded(error: Overloaded) -> Problem {
     let problem = Problem::new(ProblemCode::Overloaded, error.to_string());
     problem.with_retry_after(RETRY_AFTER_SECONDS)
 }
 
 /// What asks for a batch that outlives the process, and so more than can be kept here.
-fn refuse_durable(headers: &HeaderMap, preferences: &Preferences) -> Vec<Fault> {
+pub fn refuse_durable(headers: &HeaderMap, preferences: &Preferences) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut refuse = |what: &str| {
         let detail = format!("{what}: {IN_MEMORY_ONLY}");

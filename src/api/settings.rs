@@ -18,6 +18,10 @@ pub struct Settings {
 pub struct Limits {
     /// Most bytes of one body, at most 1 GiB.
     pub body_bytes: usize,
+    /// Time that every body may take, whatever its length.
+    pub body_patience: Duration,
+    /// Bytes of a body that buy it one more second, at least 1.
+    pub body_bytes_per_second: u64,
     /// Most bytes of all bodies that are being read at once.
     pub held_body_bytes: usize,
     /// Most recipients of one batch, over all its routes.
@@ -53,12 +57,16 @@ impl Limits {
             fields.required_u64(name, 1..=most).and_then(|count| usize::try_from(count).ok())
         };
         let body_bytes = count(fields, "body_bytes", 1 << 30);
+        let body_patience = fields.required_u64("body_patience_ms", 1..=600_000).map(Duration::from_millis);
+        let body_bytes_per_second = fields.required_u64("body_bytes_per_second", 1..=1 << 30);
         let held_body_bytes = count(fields, "held_body_bytes", 1 << 40);
         let recipients_per_batch = count(fields, "recipients_per_batch", 100_000_000);
         let routes_per_batch = count(fields, "routes_per_batch", 1_000);
         let batches_in_progress = count(fields, "batches_in_progress", 10_000_000);
         Some(Self {
             body_bytes: body_bytes?,
+            body_patience: body_patience?,
+            body_bytes_per_second: body_bytes_per_second?,
             held_body_bytes: held_body_bytes?,
             recipients_per_batch: recipients_per_batch?,
             routes_per_batch: routes_per_batch?,

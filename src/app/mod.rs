@@ -1,20 +1,27 @@
 //! Wires the modules into one running gateway.
 
+mod activity;
+mod connection;
 mod server;
 pub mod settings;
+mod watched;
 
+#[cfg(test)]
+mod connection_tests;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
 use crate::adapter::channel::Channel;
-use crate::api::{self, Api};
+use crate::api::keys::ring::KeyRing;
+use crate::api::{Api, MetricsAt, router};
 use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 use crate::config::{LoadError, Sandbox, Settings, build_channel};
@@ -25,10 +32,18 @@ use crate::domain::id::ChannelName;
 use crate::store::opened::{OpenError, Opened};
 use crate::{providers, sandbox, store, transport};
 
+/// Connections that the system keeps until they are taken: a caller who finds the queue full tries again only
+/// after a second.
+const ACCEPT_QUEUE: u32 = 4096;
+/// Most time for a scrape that is under way at the end.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
 /// The running gateway; dropping it cuts every connection.
 pub struct App {
     dispatcher: Arc<Dispatcher>,
     server: Server,
+    /// Probes and metrics; the last to go, so that the end can be watched.
+    admin: Option<Server>,
     sandbox: Option<sandbox::Running>,
     store: Opened,
     shutdown: ShutdownSettings,
@@ -39,8 +54,9 @@ pub struct App {
 pub enum StartError {
     /// Other machines could send in the operator's name.
     #[error(
-        "refusing to listen on {0}: other machines reach this address and no key is asked for; listen on \
-         127.0.0.1 behind a proxy that authenticates, set server.insecure = true, or use --sandbox"
+        "refusing to listen on {0}: other machines reach this address and no key is asked for; configure \
+         [[keys]] (`imcast keygen` makes one), listen on 127.0.0.1 behind a proxy that authenticates, set \
+         server.insecure = true, or use --sandbox"
     )]
     PublicAddress(SocketAddr),
     /// The address cannot be used.
@@ -81,11 +97,11 @@ impl App {
     /// # Errors
     /// [`StartError`]: the operator mends the configuration or the machine.
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
-        check_address(&settings.server, settings.sandbox)?;
+        let keys = Arc::new(KeyRing::new(&settings.keys));
+        check_address(&settings.server, settings.sandbox, &keys)?;
         let store = open_store(settings.store, &clock).await?;
         let address = settings.server.listen;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
         let (sandbox, channels) = if wants_sandbox {
             if !settings.channels.is_empty() {
@@ -100,19 +116,28 @@ impl App {
         let parts = parts(channels, settings.transport, sandbox.is_some())?;
         let channel_count = parts.len();
         let dispatcher = Dispatcher::new(parts, settings.delivery, store.store(), clock, randomness);
-        let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api };
-        let server = Server::start(listener, api::router(Arc::new(api)), settings.server)
+        let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys };
+        let state = router::State::new(Arc::new(api));
+        let admin = start_admin(&state, &settings.server).await?;
+        let metrics_at = if admin.is_some() { MetricsAt::Admin } else { MetricsAt::Api };
+        let server = Server::start(listener, router::build(&state, metrics_at), settings.server)
             .map_err(|source| StartError::Listen { address, source })?;
         dispatcher.recover();
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self { dispatcher, server, sandbox, store, shutdown: settings.shutdown })
+        Ok(Self { dispatcher, server, admin, sandbox, store, shutdown: settings.shutdown })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Where the probes and the metrics are, if they have a listener of their own.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Server::local_addr)
     }
 
     /// The engine: what it can send to and what it is doing.
@@ -142,6 +167,9 @@ impl App {
         }
         // Last: whatever ended above is written.
         self.store.close().await;
+        if let Some(admin) = self.admin {
+            admin.stop(ADMIN_GRACE).await;
+        }
         if is_settled && is_answered {
             info!("Left in order.");
         } else {
@@ -150,9 +178,28 @@ impl App {
     }
 }
 
+/// Takes the address, with room for a burst of callers.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart finds the address free although old connections are still closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE)
+}
+
+/// Takes connections for the probes and the metrics, if they have an address of their own.
+async fn start_admin(state: &router::State, settings: &ServerSettings) -> Result<Option<Server>, StartError> {
+    let Some(address) = settings.admin_listen else { return Ok(None) };
+    let fault = |source| StartError::Listen { address, source };
+    let listener = listen(address).map_err(fault)?;
+    let server = Server::start(listener, router::build_admin(state), settings.clone()).map_err(fault)?;
+    info!(server.address = %server.local_addr(), "Listening for probes and scrapes.");
+    Ok(Some(server))
+}
+
 /// Without keys only this machine may reach the API, unless the operator says otherwise.
-fn check_address(server: &ServerSettings, sandbox: Sandbox) -> Result<(), StartError> {
-    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only {
+fn check_address(server: &ServerSettings, sandbox: Sandbox, keys: &KeyRing) -> Result<(), StartError> {
+    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only || !keys.is_empty() {
         return Ok(());
     }
     if !server.insecure {

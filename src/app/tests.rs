@@ -5,7 +5,6 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -15,12 +14,14 @@ use super::*;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
-fn settings(max_connections: usize) -> ServerSettings {
+pub(super) fn settings(max_connections: usize) -> ServerSettings {
     ServerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        admin_listen: None,
         insecure: false,
         max_connections,
         first_bytes_timeout: Duration::from_secs(10),
+        head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
     }
 }
@@ -149,10 +150,11 @@ async fn stopping_cuts_what_outlasts_the_grace() {
 
 #[test]
 fn a_public_address_needs_a_word_of_the_operator() {
+    let nobody = KeyRing::new(&[]);
     let check = |listen: &str, insecure, sandbox| {
         let listen = listen.parse().unwrap();
         let server = ServerSettings { listen, insecure, ..settings(1) };
-        check_address(&server, sandbox).is_ok()
+        check_address(&server, sandbox, &nobody).is_ok()
     };
     for listen in ["127.0.0.1:80", "127.8.0.1:80", "[::1]:80"] {
         assert!(check(listen, false, Sandbox::WithoutChannels), "{listen}");
@@ -197,6 +199,34 @@ async fn what_a_process_before_left_unfinished_is_gone_on_with() {
     };
     tokio::time::timeout(Duration::from_secs(60), over).await.unwrap();
     app.shutdown().await;
+}
+
+#[test]
+fn a_public_address_may_be_used_once_a_key_is_asked_for() {
+    let key = crate::api::keys::key::Key::generate().unwrap();
+    let key_settings = crate::api::keys::settings::KeySettings {
+        name: "a".into(),
+        id: key.id.as_str().into(),
+        digest: key.digest(),
+        rights: crate::api::keys::settings::Rights::default(),
+    };
+    let server = ServerSettings { listen: "0.0.0.0:80".parse().unwrap(), ..settings(1) };
+    let check = |keys: &[_]| check_address(&server, Sandbox::WithoutChannels, &KeyRing::new(keys));
+    let refusal = check(&[]).err().unwrap().to_string();
+    assert!(refusal.contains("[[keys]]") && refusal.contains("imcast keygen"), "{refusal}");
+    assert!(check(&[key_settings]).is_ok());
+}
+
+#[tokio::test]
+async fn every_request_knows_whom_it_comes_from() {
+    let peer = |axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<SocketAddr>| async move {
+        peer.to_string()
+    };
+    let server = start(Router::new().route("/", get(peer)), 10).await;
+    let mut stream = connect(&server).await;
+    let own = stream.local_addr().unwrap().to_string();
+    stream.write_all(LAST_REQUEST).await.unwrap();
+    assert!(read_to_end(&mut stream).await.ends_with(&own));
 }
 
 #[tokio::test]

@@ -3,9 +3,12 @@
 //! Exit codes: 0 = done, 64 = the command line cannot be understood, 1 = anything else.
 
 mod check;
+mod completions;
 mod demo;
 mod exchange;
 mod health;
+mod keygen;
+mod manual;
 mod serve;
 
 #[cfg(test)]
@@ -17,7 +20,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, LoadError, Settings};
 use crate::providers::REGISTRY;
@@ -43,9 +46,15 @@ enum Command {
     /// Rehearse one batch per provider against built-in stand-ins
     Demo,
     /// Say what is wrong with the configuration, without starting anything
-    Check,
+    Check(check::Arguments),
+    /// Make a key for a caller, and what the configuration needs to know it by
+    Keygen(keygen::Arguments),
     /// Ask a running gateway whether it is alive
     Health(health::Arguments),
+    /// Print what a shell needs to complete this program's commands and options
+    Completions(completions::Arguments),
+    /// Print the manual page, as roff
+    Man(manual::Arguments),
 }
 
 /// Why a command did not do what it was asked for.
@@ -57,18 +66,30 @@ enum CommandError {
     Start(#[from] crate::app::StartError),
     #[error("logs cannot be written")]
     Log(#[from] crate::telemetry::logs::LogError),
+    #[cfg(feature = "otel")]
+    #[error("traces cannot be exported")]
+    Collector(#[from] crate::transport::BuildError),
+    #[cfg(feature = "otel")]
+    #[error("traces cannot be exported")]
+    Export(#[from] crate::telemetry::traces::ExportError),
     #[error("the system gives no threads or signals")]
     System(#[source] io::Error),
     #[error("the gateway at {address} does not answer as it should")]
     Exchange { address: String, source: exchange::ExchangeError },
     #[error("the gateway answers with status {0}")]
     Status(u16),
+    #[error("there is no command of that name")]
+    NoSuchCommand,
     #[error("the URL must read http://host:port/path")]
     Url,
     #[error("at least one report is not as expected")]
     Unexpected,
+    #[error("at least one channel cannot be used now")]
+    Unusable,
     #[error("a second signal cut the work short")]
     Interrupted,
+    #[error("no key can be made")]
+    Key(#[from] crate::api::keys::key::NoRandomness),
     #[error("nothing can be written")]
     Write(#[from] io::Error),
 }
@@ -130,8 +151,11 @@ fn execute(
         None => serve::run(sources, &serve::Arguments::default()),
         Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
         Some(Command::Demo) => demo::run(output),
-        Some(Command::Check) => check::run(sources, output),
+        Some(Command::Check(arguments)) => check::run(sources, &arguments, output),
+        Some(Command::Keygen(arguments)) => keygen::run(&arguments, output),
         Some(Command::Health(arguments)) => health::run(sources, &arguments),
+        Some(Command::Completions(arguments)) => completions::run(&arguments, CommandLine::command(), output),
+        Some(Command::Man(arguments)) => manual::run(&arguments, CommandLine::command(), output),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
@@ -9,7 +10,8 @@ use crate::app::App;
 use crate::commands::{CommandError, Sources};
 use crate::config::{Sandbox, Settings};
 use crate::dispatch::clock::{Clock, Randomness};
-use crate::telemetry::logs;
+use crate::telemetry::traces::Export;
+use crate::telemetry::{TraceSettings, logs};
 
 /// What the command line says over the configuration.
 #[derive(Debug, Default, clap::Args)]
@@ -31,13 +33,46 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
     if let Some(listen) = arguments.listen {
         settings.server.listen = listen;
     }
-    logs::start(settings.log)?;
     let runtime = runtime().map_err(CommandError::System)?;
-    let served = runtime.block_on(serve(settings));
+    let export = export(&settings.traces, runtime.handle())?;
+    logs::start(settings.log, export.as_ref())?;
+    let served = runtime.block_on(async {
+        let served = serve(settings).await;
+        flush(export).await;
+        served
+    });
     // After a second signal tasks are still at work: nobody waits for them.
     runtime.shutdown_background();
     served
 }
+
+/// Starts the export of spans, if one is asked for.
+#[cfg(feature = "otel")]
+fn export(settings: &TraceSettings, runtime: &Handle) -> Result<Option<Export>, CommandError> {
+    let Some(endpoint) = &settings.otlp_endpoint else { return Ok(None) };
+    let collector = crate::transport::collector::Collector::new(endpoint, runtime.clone())?;
+    Ok(Export::start(settings, collector)?)
+}
+
+/// The settings allow none.
+#[cfg(not(feature = "otel"))]
+const fn export(_: &TraceSettings, _: &Handle) -> Result<Option<Export>, CommandError> {
+    Ok(None)
+}
+
+/// Exports what is left, while the runtime still carries it.
+#[cfg(feature = "otel")]
+async fn flush(export: Option<Export>) {
+    let Some(export) = export else { return };
+    match tokio::task::spawn_blocking(move || export.stop()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "The last spans are lost."),
+        Err(error) => warn!(%error, "The last spans are lost."),
+    }
+}
+
+#[cfg(not(feature = "otel"))]
+async fn flush(_: Option<Export>) {}
 
 /// One thread where the process may use one core, since handing work between threads costs a tenth there.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

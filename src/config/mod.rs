@@ -19,6 +19,7 @@ use std::path::Path;
 
 use crate::adapter::channel::{Channel, Provider};
 use crate::adapter::fields::{Fields, Numbers};
+use crate::api::keys::settings::{self as keys, KeySettings};
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 pub use crate::config::channels::build_channel;
 pub use crate::config::fault::{LoadError, SettingFault};
@@ -45,10 +46,14 @@ pub struct Settings {
     pub delivery: dispatch::settings::Settings,
     /// Sections `[limits]` and `[batches]`.
     pub api: api::settings::Settings,
+    /// Tables `[[keys]]`; empty = nobody is asked for one.
+    pub keys: Vec<KeySettings>,
     /// Section `[transport]`.
     pub transport: transport::Settings,
     /// Section `[log]`.
     pub log: telemetry::Settings,
+    /// Section `[traces]`.
+    pub traces: telemetry::TraceSettings,
     /// Section `[channels]`, by name; empty if none is configured.
     pub channels: Vec<(ChannelName, Channel)>,
     /// Whether the built-in stand-ins serve in place of `channels`; the command line decides, no key.
@@ -92,6 +97,9 @@ pub fn load(
     read(&path.display().to_string(), &text, environment, providers)
 }
 
+/// Gives the text of the file that a `<key>_file` names, or says why it cannot.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
 /// The compiled-in defaults alone: no channel.
 ///
 /// # Errors
@@ -107,6 +115,22 @@ fn read(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     providers: &[Provider],
 ) -> Result<Settings, LoadError> {
+    parse(origin, text, environment, providers, &secret_file::contents)
+}
+
+/// Reads all sources where the operator's `text` is at hand already; `origin` names it in faults.
+///
+/// Opens no file itself: `read_file` does, where the process may.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    origin: &str,
+    text: &str,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    providers: &[Provider],
+    read_file: ReadFile<'_>,
+) -> Result<Settings, LoadError> {
     let mut faults = Vec::new();
     let from_environment = environment::read(environment, &mut faults);
     let from_file = tree::parse(text).unwrap_or_else(|detail| {
@@ -119,7 +143,7 @@ fn read(
     }
     let mut given = tree::merge([from_file, from_environment]);
     // Before the defaults come in: a file may replace a value that has a default.
-    secret_file::resolve(&mut given, &mut faults);
+    secret_file::resolve(&mut given, read_file, &mut faults);
     channels::add_defaults(&mut given, providers);
     let defaults = tree::parse(DEFAULTS).unwrap_or_default();
     let json = tree::to_json(tree::merge([defaults, given]));
@@ -147,8 +171,18 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let api = api::settings::Settings::read(&mut fields);
     let transport = fields.object("transport", transport::Settings::read);
     let log = fields.object("log", telemetry::Settings::read);
+    let traces = fields.object("traces", telemetry::TraceSettings::read);
     let channels = channels::read(&mut fields, providers);
+    let keys = keys::read(&mut fields);
     let mut faults = fields.finish();
+    if faults.is_empty() {
+        // Not beside other faults: a channel that has some is not known here.
+        let exists = |name: &str| {
+            channels.iter().any(|(known, _)| known.as_str() == name)
+                || providers.iter().any(|provider| provider.sandbox.channel == name)
+        };
+        faults = keys::unknown_channels(&keys, exists);
+    }
     let settings = (|| {
         Some(Settings {
             server: server?,
@@ -156,8 +190,10 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             store: store?,
             delivery: delivery?,
             api: api?,
+            keys,
             transport: transport?,
             log: log?,
+            traces: traces?,
             channels,
             sandbox: Sandbox::WithoutChannels,
         })

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use ::config::{Value, ValueKind};
 
+use crate::config::ReadFile;
 use crate::config::fault::SettingFault;
 use crate::config::tree::Table;
 
@@ -12,12 +13,12 @@ const SUFFIX: &str = "_file";
 /// No secret is longer; what has no end is not a secret.
 const MOST_BYTES: u64 = 65_536;
 
-/// Goes through the whole tree; paths are relative to the working directory.
-pub(super) fn resolve(table: &mut Table, faults: &mut Vec<SettingFault>) {
-    resolve_inside(table, "", faults);
+/// Goes through the whole tree; `read_file` is asked for each file.
+pub(super) fn resolve(table: &mut Table, read_file: ReadFile<'_>, faults: &mut Vec<SettingFault>) {
+    resolve_inside(table, "", read_file, faults);
 }
 
-fn resolve_inside(table: &mut Table, prefix: &str, faults: &mut Vec<SettingFault>) {
+fn resolve_inside(table: &mut Table, prefix: &str, read_file: ReadFile<'_>, faults: &mut Vec<SettingFault>) {
     let mut names: Vec<_> = table.keys().cloned().collect();
     names.sort();
     for name in names {
@@ -26,14 +27,21 @@ fn resolve_inside(table: &mut Table, prefix: &str, faults: &mut Vec<SettingFault
             continue;
         };
         if let ValueKind::Table(inner) = &mut value.kind {
-            resolve_inside(inner, &format!("{key}."), faults);
+            resolve_inside(inner, &format!("{key}."), read_file, faults);
             continue;
+        }
+        if let ValueKind::Array(entries) = &mut value.kind {
+            for (index, entry) in entries.iter_mut().enumerate() {
+                if let ValueKind::Table(inner) = &mut entry.kind {
+                    resolve_inside(inner, &format!("{key}.{index}."), read_file, faults);
+                }
+            }
         }
         let Some(base) = name.strip_suffix(SUFFIX).filter(|base| !base.is_empty()) else {
             continue;
         };
         let contents = if let ValueKind::String(path) = &value.kind {
-            contents(path)
+            read_file(path)
         } else {
             Err("must be the path of a file".to_owned())
         };
@@ -53,9 +61,9 @@ fn resolve_inside(table: &mut Table, prefix: &str, faults: &mut Vec<SettingFault
     }
 }
 
-/// The text of a file without the line ends at its end; a fault does not repeat the path, which may be the
+/// The text of a file without the line ends at its end; paths are relative to the working directory. A fault does not repeat the path, which may be the
 /// secret itself by mistake.
-fn contents(path: &str) -> Result<String, String> {
+pub(super) fn contents(path: &str) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("the file cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(cannot)?;
     let mut bytes = Vec::new();

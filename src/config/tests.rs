@@ -143,6 +143,8 @@ const BROKEN: &[(&str, &str)] = &[
     ("[sever]\nlisten = 1", "sever: `sever` is not a known field"),
     ("[[server]]\nlisten = 1", "server: must be an object"),
     ("\"a.b[0]\" = 1", "\"a.b[0]\": `a.b[0]` is not a known field"),
+    ("keys = 1", "keys: must be an array of objects"),
+    ("[keys]\nname = \"a\"", "keys: must be an array of objects"),
     ("channels = 1", "channels: must be an object"),
     ("[channels]\na = 1", "channels.a: must be an object"),
     ("[channels.a]", "channels.a.provider: `provider` is required: one of letters, pigeons"),
@@ -178,6 +180,63 @@ const BROKEN_CHANNEL: &[(&str, &str)] = &[
     ("query.sign = {}", "channels.a.query.sign: must be a string"),
     ("region_file = 5", "channels.a.region_file: must be the path of a file"),
 ];
+
+/// Broken fields of a key, each with the beginning of its one fault.
+const BROKEN_KEY: &[(&str, &str)] = &[
+    ("name = \"a b\"", "keys.1.name: must have 1 to 64 characters"),
+    ("name = \"\"", "keys.1.name: must have 1 to 64 characters"),
+    ("id = \"a.b\"", "keys.1.id: must be what stands between"),
+    ("id = \"0\"", "keys.1.id: is the id of another key"),
+    ("sha256 = \"imc_1.hunter2canary\"", "keys.1.sha256: must be the 64 hexadecimal digits"),
+    ("sha256_file = \"/nonexistent/hunter2canary\"", "keys.1.sha256_file: the file cannot be read"),
+    ("channels = \"a\"", "keys.1.channels: must be an array"),
+    ("channels = [\"A_B\"]", "keys.1.channels: a channel's name has"),
+    ("channels = [\"sandbox-x\", \"sandbox-y\"]", "keys.1.channels: no channel is named `sandbox-y`"),
+    ("operator = \"perhaps\"", "keys.1.operator: must be true or false"),
+    ("batches_per_second = 0", "keys.1.batches_per_second: must be a whole number from 1"),
+    ("batches_per_second = 0.5", "keys.1.batches_per_second: must be a whole number"),
+    ("recipients_per_minute = -1", "keys.1.recipients_per_minute: must be a whole number from 1"),
+    ("name = \"zero\"\noperator = true", "keys.1: has other rights or quotas than the key of the same name"),
+    ("chanels = []", "keys.1.chanels: `chanels` is not a known field"),
+];
+
+#[test]
+fn every_broken_field_of_a_key_names_itself() {
+    let digest = "5e".repeat(32);
+    let zero = format!("[[keys]]\nname = 'zero'\nid = '0'\nsha256 = '{digest}'\n[[keys]]\n");
+    for (broken, expected) in BROKEN_KEY {
+        let others = [("name", "one"), ("id", "1"), ("sha256", &digest)];
+        let others = others.iter().filter(|(name, _)| !broken.starts_with(name));
+        let others: String = others.map(|(name, value)| format!("{name} = '{value}'\n")).collect();
+        check(&format!("{zero}{others}{broken}"), &[expected]);
+    }
+    check(
+        "[[keys]]",
+        &["keys.0.name: `name` is req", "keys.0.id: `id` is req", "keys.0.sha256: `sha256` is req"],
+    );
+}
+
+#[test]
+fn keys_are_read_with_their_rights() {
+    let digest = file("5E".repeat(32).as_bytes());
+    let text = format!(
+        "[[keys]]\nname = 'billing'\nid = 'a1'\nsha256_file = {0:?}\nchannels = ['sandbox-x']\n\
+         batches_per_second = 5\nrecipients_per_minute = 100\n[[keys]]\nname = 'ops'\nid = 'b2'\n\
+         sha256_file = {0:?}\noperator = true",
+        digest.path()
+    );
+    let keys = read("", &text, [], PROVIDERS).ok().unwrap().keys;
+    let [billing, ops] = keys.as_slice() else { panic!("two keys") };
+    assert_eq!(
+        (&*billing.name, &*billing.id, billing.digest.to_string()),
+        ("billing", "a1", "5e".repeat(32))
+    );
+    let channels: Vec<_> = billing.rights.channels.iter().flatten().map(ChannelName::as_str).collect();
+    assert_eq!(channels, ["sandbox-x"]);
+    assert_eq!(billing.rights.batches_per_second.map(|limit| limit.get()), Some(5));
+    assert_eq!(billing.rights.recipients_per_minute.map(|limit| limit.get()), Some(100));
+    assert!(ops.rights.is_operator && !billing.rights.is_operator && ops.rights.channels.is_none());
+}
 
 #[test]
 fn every_broken_key_of_a_channel_names_itself_beside_the_sound_ones() {

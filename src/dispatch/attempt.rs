@@ -16,6 +16,7 @@ use crate::dispatch::token::{Source, auth_failure};
 use crate::domain::failure::{Cause, Failure, FailureKind};
 use crate::domain::recipients::Positions;
 use crate::domain::route::Route;
+use crate::telemetry::metrics::words::Violation;
 use crate::transport::TransportError;
 
 /// What one try needs.
@@ -44,7 +45,8 @@ impl Trial<'_> {
     /// # Errors
     /// The [`Failure`] of its recipients: nothing was sent to anybody.
     pub(super) async fn request(&self) -> Result<Ready, Failure> {
-        let mut request = guarded("encode", || self.prepared.encode(&self.call))
+        let mut request = self
+            .guarded("encode", || self.prepared.encode(&self.call))
             .ok_or_else(|| Failure::gateway(FailureKind::Internal))?;
         let token = self.authorize(&mut request).await?;
         Ok((request, token))
@@ -77,7 +79,7 @@ impl Trial<'_> {
     }
 
     fn decode(&self, response: &WireResponse) -> Try {
-        let decoded = guarded("decode", || self.prepared.decode(&self.call, response));
+        let decoded = self.guarded("decode", || self.prepared.decode(&self.call, response));
         match decoded {
             Some(Ok(answer)) => Try::Answered(answer),
             Some(Err(error)) => {
@@ -87,6 +89,16 @@ impl Trial<'_> {
             // The call is out and what came of it is lost in our own fault.
             None => Try::Lost(Failure::gateway(FailureKind::Internal)),
         }
+    }
+
+    /// Runs one step of an adapter; `None` if it panicked, which settles this call and nothing else.
+    fn guarded<T>(&self, step: &'static str, run: impl FnOnce() -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(run)).ok();
+        if result.is_none() {
+            self.shared.metrics.count_violation(Violation::AdapterPanic);
+            error!(channel.name = %self.channel.name(), step, "An adapter panicked.");
+        }
+        result
     }
 
     fn transport_result(&self, error: &TransportError) -> Try {
@@ -116,16 +128,8 @@ pub(super) fn token_source<'a>(
         settings: &shared.settings,
         clock: &shared.clock,
         randomness: &shared.randomness,
+        metrics: &channel.metrics,
     }
-}
-
-/// Runs one step of an adapter; `None` if it panicked, which settles this call and nothing else.
-pub(super) fn guarded<T>(step: &'static str, run: impl FnOnce() -> T) -> Option<T> {
-    let result = catch_unwind(AssertUnwindSafe(run)).ok();
-    if result.is_none() {
-        error!(step, "An adapter panicked.");
-    }
-    result
 }
 
 /// What a broken connection says about the recipients of a call.

@@ -15,6 +15,8 @@ use crate::dispatch::settings::Settings;
 use crate::dispatch::token::{TokenCache, TokenStatus};
 use crate::domain::id::ChannelName;
 use crate::domain::recipients::widen;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::channel::ChannelMetrics;
 use crate::transport::HttpService;
 
 /// What the dispatcher needs for one channel.
@@ -38,6 +40,7 @@ pub struct ChannelRuntime {
     /// Budgets, circuit, repeats and backlog: what decides whether a call may start now.
     pub(super) gate: Mutex<Gate>,
     pub(super) tokens: TokenCache,
+    pub(super) metrics: ChannelMetrics,
 }
 
 /// What is left of a channel, for operators.
@@ -69,10 +72,11 @@ pub struct BudgetStatus {
 }
 
 impl ChannelRuntime {
-    pub(super) fn new(parts: ChannelParts, settings: &Settings) -> Self {
+    pub(super) fn new(parts: ChannelParts, settings: &Settings, metrics: &Metrics) -> Self {
         let turns = Arc::new(Semaphore::new(widen(parts.channel.settings.max_in_flight.get())));
         let gate = Mutex::new(Gate::new(&parts.channel, settings, Instant::now()));
-        Self { turns, gate, tokens: TokenCache::default(), parts }
+        let metrics = metrics.channel(&parts.name);
+        Self { turns, gate, tokens: TokenCache::default(), metrics, parts }
     }
 
     /// Its name.

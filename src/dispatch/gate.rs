@@ -15,6 +15,10 @@ use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::retry_budget::RetryBudget;
 use crate::dispatch::settings::Settings;
 use crate::domain::report::BudgetKind;
+use crate::telemetry::metrics::words::CircuitState;
+
+/// How much the latest call counts in the average time of a call.
+const LATEST: f64 = 0.1;
 
 /// Bytes that a route takes besides its recipients, roughly.
 const ROUTE_BYTES: usize = 1024;
@@ -26,6 +30,9 @@ pub(super) struct Gate {
     pub(super) backlog: Backlog,
     retries: RetryBudget,
     settings: Settings,
+    /// How long a call takes, on average.
+    call_seconds: f64,
+    max_in_flight: f64,
 }
 
 impl Gate {
@@ -42,7 +49,18 @@ impl Gate {
             backlog: Backlog::new(Bounds { routes: settings.channel_routes, bytes: settings.channel_bytes }),
             retries: RetryBudget::new(settings.retry_share, now),
             settings: settings.clone(),
+            call_seconds: 0.0,
+            max_in_flight: f64::from(common.max_in_flight.get()),
         }
+    }
+
+    /// How long the turns of others would keep the last of `calls` calls of a new route waiting: for the budgets,
+    /// or for a place among the calls in flight. What was sent before does not count, whatever it cost.
+    fn wait(&self, now: Instant, calls: usize) -> Duration {
+        let ahead = self.backlog.ahead(calls);
+        let paced = self.pacer.time_for(now, to_f64(ahead.calls), to_f64(ahead.messages));
+        let turns = to_f64(ahead.calls) * self.call_seconds / self.max_in_flight;
+        paced.max(Duration::try_from_secs_f64(turns).unwrap_or(Duration::MAX))
     }
 }
 
@@ -50,9 +68,19 @@ impl Gate {
 pub(super) struct Pass {
     channel: Arc<ChannelRuntime>,
     is_probe: bool,
+    /// When the latest try began.
+    started_at: Option<Instant>,
 }
 
 impl Pass {
+    /// Counts the call as a first try, once; one that gets no credential never starts.
+    pub(super) fn start(&mut self) {
+        let now = Instant::now();
+        if self.started_at.replace(now).is_none() {
+            self.channel.gate().retries.count_first(now);
+        }
+    }
+
     /// Whether this call decides for everybody, so that it should carry as few recipients as possible.
     pub(super) const fn is_probe(&self) -> bool {
         self.is_probe
@@ -62,10 +90,19 @@ impl Pass {
     pub(super) fn record(&mut self, signal: Signal, jitter: f64) {
         let now = Instant::now();
         let gate = &mut *self.channel.gate();
+        if let (Some(started_at), true) = (self.started_at, signal != Signal::Nothing) {
+            let seconds = now.saturating_duration_since(started_at).as_secs_f64();
+            gate.call_seconds += LATEST * (seconds - gate.call_seconds);
+        }
+        let before = gate.circuit.status(now).state();
         if std::mem::take(&mut self.is_probe) {
             gate.circuit.record_probe(now, signal, &gate.settings, jitter);
         } else {
             gate.circuit.record(now, signal, &gate.settings, jitter);
+        }
+        let after = gate.circuit.status(now).state();
+        if after != before {
+            self.channel.metrics.count_transition(after);
         }
     }
 }
@@ -101,6 +138,11 @@ impl Drop for Place {
 }
 
 impl PlannedRoute {
+    /// Whether the turns of others would keep it waiting for longer than `most`.
+    pub(super) fn is_kept_waiting(&self, most: Duration) -> bool {
+        self.channel.gate().wait(Instant::now(), self.call_count()) > most
+    }
+
     /// Takes a place in the channel's backlog if there is room.
     pub(super) fn enter(&self) -> Option<Place> {
         let bytes = ROUTE_BYTES + self.recipients.bytes();
@@ -133,6 +175,11 @@ impl ChannelRuntime {
         self.gate().pacer.hold(Instant::now(), pause);
     }
 
+    /// Whether others would keep even a single call waiting for longer than `most`.
+    pub(super) fn is_full(&self, most: Duration) -> bool {
+        self.gate().wait(Instant::now(), 1) > most
+    }
+
     /// Whether the circuit keeps calls back.
     pub(super) fn is_refusing(&self) -> bool {
         self.gate().circuit.admission(Instant::now()) == Admission::Refused
@@ -147,8 +194,10 @@ impl ChannelRuntime {
             Admission::Pass => false,
             Admission::Probe => true,
         };
-        gate.retries.count_first(now);
-        Some(Pass { channel: Arc::clone(self), is_probe })
+        if is_probe {
+            self.metrics.count_transition(CircuitState::HalfOpen);
+        }
+        Some(Pass { channel: Arc::clone(self), is_probe, started_at: None })
     }
 
     /// Lets a call be repeated, unless the channel made too many repeats already or its circuit is not closed.

@@ -87,6 +87,7 @@ pub(super) async fn finish(shared: &Shared, state: &State, report: Arc<Report>) 
         }
         Some(_) | None => {
             if let Err(error) = shared.store.record(report).await {
+                shared.metrics.count_unrecorded();
                 error!(batch.id = %state.plan.batch.id, %error, "A finished batch was not recorded.");
             }
         }
@@ -125,6 +126,9 @@ pub(super) async fn promote(store: &dyn Durable, running: &Running) {
             Box::pin(async move { accepted.await.map(drop) })
         })
         .await;
+        if running.0.canceled.is_cancelled() {
+            until_written(state, || store.cancel(running.id())).await;
+        }
         state.written.cancel();
     } else {
         // Somebody else is writing it, or it is over.
@@ -132,6 +136,18 @@ pub(super) async fn promote(store: &dyn Durable, running: &Running) {
             () = state.written.cancelled() => {}
             _ = running.finished(Duration::MAX) => {}
         }
+    }
+}
+
+/// Lets no further call of a batch start, in this process and in the one that may go on with it.
+pub(super) async fn cancel(store: Option<&dyn Durable>, running: &Running) {
+    running.cancel();
+    let state = &running.0;
+    if let Some(store) = store
+        && state.is_durable()
+    {
+        state.written.cancelled().await;
+        until_written(state, || store.cancel(running.id())).await;
     }
 }
 

@@ -9,9 +9,11 @@ pub mod circuit;
 pub mod clock;
 mod gate;
 mod journal;
+mod measure;
 pub mod pace;
 pub mod plan;
 pub mod recovery;
+pub mod resend;
 pub mod retry;
 pub mod retry_budget;
 mod run;
@@ -25,8 +27,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
@@ -40,6 +44,7 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
 use crate::store::durable::{Durable, IdempotencyKey, KnownKey};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
 pub struct Dispatcher {
@@ -77,8 +82,12 @@ pub enum StartError {
 }
 
 /// Takes every route's place in its channel's backlog.
-fn places(plan: &Plan) -> Result<Vec<Place>, Overloaded> {
+fn enter(plan: &Plan, patience: Duration) -> Result<Vec<Place>, Overloaded> {
     let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
+    // Before any of them enters: routes of one batch do not count as others.
+    if let Some(planned) = plan.routes.iter().find(|planned| planned.is_kept_waiting(patience)) {
+        return Err(full(planned));
+    }
     plan.routes.iter().map(|planned| planned.enter().ok_or_else(|| full(planned))).collect()
 }
 
@@ -89,7 +98,12 @@ pub(crate) struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     randomness: Randomness,
+    metrics: Arc<Metrics>,
     running: Mutex<HashMap<BatchId, Running>>,
+    /// Tells whoever waits for it that a batch left `running`: it has ended and is recorded.
+    left: Notify,
+    /// Held from reading a family to starting its next member, so that no recipient is chosen twice.
+    resending: tokio::sync::Mutex<()>,
     /// Every task that outlives a request: the application waits for them before it ends.
     tasks: TaskTracker,
     /// Cancelled once no new work should be sent here.
@@ -110,9 +124,10 @@ impl Dispatcher {
         clock: Clock,
         randomness: Randomness,
     ) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::new(clock.now()));
         let channels = channels
             .into_iter()
-            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings))))
+            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
             .collect();
         let shared = Shared {
             channels,
@@ -120,7 +135,10 @@ impl Dispatcher {
             store,
             clock,
             randomness,
+            metrics,
             running: Mutex::default(),
+            left: Notify::new(),
+            resending: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
             refusing: CancellationToken::new(),
@@ -177,10 +195,12 @@ impl Dispatcher {
 
     /// Hands a planned batch over: from here on it runs to its end whatever becomes of the caller.
     ///
+    /// `patience`: how long the turns of others may keep it waiting; [`Duration::MAX`] = as long as it takes.
+    ///
     /// # Errors
     /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
-    pub fn start(&self, plan: Plan) -> Result<Running, Overloaded> {
-        let places = places(&plan)?;
+    pub fn start(&self, plan: Plan, patience: Duration) -> Result<Running, Overloaded> {
+        let places = enter(&plan, patience)?;
         let running = Running::new(plan);
         self.hand_over(&running, places);
         Ok(running)
@@ -188,10 +208,13 @@ impl Dispatcher {
 
     fn hand_over(&self, running: &Running, places: Vec<Place>) {
         self.shared.running().insert(running.id(), running.clone());
-        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places));
+        let span = tracing::debug_span!("batch", batch.id = %running.id());
+        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places).instrument(span));
     }
 
     /// Writes a planned batch and hands it over: it runs to its end whatever becomes of this process.
+    ///
+    /// `patience`: as for [`Dispatcher::start`].
     ///
     /// # Errors
     /// [`StartError`]; except for [`StoreError::Unsettled`] nothing was sent then, and nothing will be.
@@ -199,9 +222,10 @@ impl Dispatcher {
         &self,
         plan: Plan,
         key: Option<IdempotencyKey>,
+        patience: Duration,
     ) -> Result<Started, StartError> {
         let store = self.shared.store.durable().ok_or(StartError::NotDurable)?;
-        let places = places(&plan).map_err(StartError::Overloaded)?;
+        let places = enter(&plan, patience).map_err(StartError::Overloaded)?;
         let running = Running::new(plan);
         match journal::accept(store, &running, key).await {
             Ok(Written::Yes) => {
@@ -217,9 +241,20 @@ impl Dispatcher {
     ///
     /// Does nothing where nothing survives.
     pub async fn make_durable(&self, running: &Running) {
-        if let Some(store) = self.shared.store.durable() {
-            journal::promote(store, running).await;
-        }
+        let (shared, running) = (Arc::clone(&self.shared), running.clone());
+        // A task of its own: the batch's calls wait for what was begun here, also if the caller hangs up.
+        let written = self.shared.tasks.spawn(async move {
+            if let Some(store) = shared.store.durable() {
+                journal::promote(store, &running).await;
+            }
+        });
+        let _ = written.await;
+    }
+
+    /// Starts no further call of a batch; those in flight finish. Returns when that is written where the batch is
+    /// durable. Without effect once the batch is over.
+    pub async fn cancel(&self, running: &Running) {
+        journal::cancel(self.shared.store.durable(), running).await;
     }
 
     /// What survives this process; `None` = nothing does.
@@ -243,6 +278,12 @@ impl Dispatcher {
             Some(running) => Ok(Some(running.report())),
             None => self.shared.store.find(id).await,
         }
+    }
+
+    /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.
+    #[must_use]
+    pub fn is_overloaded(&self, patience: Duration) -> bool {
+        self.shared.channels.values().all(|channel| channel.is_full(patience))
     }
 
     /// How many batches run.
@@ -292,6 +333,7 @@ impl Shared {
 
     fn forget(&self, id: BatchId) {
         self.running().remove(&id);
+        self.left.notify_waiters();
     }
 }
 

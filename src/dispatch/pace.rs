@@ -125,7 +125,8 @@ impl Pacer {
         let pace = self.pace(now + wait);
         for (budget, cost) in [(&mut self.calls, 1.0), (&mut self.messages, messages)] {
             if let Some(budget) = budget {
-                budget.reserve(now, cost, pace);
+                // From when the call starts: what it takes comes in again from then on, whichever budget binds.
+                budget.reserve(now + wait, cost, pace);
             }
         }
         Some(Reservation { wait, hold_count: self.hold_count })
@@ -167,6 +168,16 @@ impl Pacer {
     pub fn available(&self, now: Instant) -> (Option<f64>, Option<f64>) {
         let available = |budget: &Option<Budget>| budget.as_ref().map(|budget| budget.available(now));
         (available(&self.calls), available(&self.messages))
+    }
+
+    /// How long the budgets take for `calls` calls with `messages` messages in all, once it is their turn.
+    #[must_use]
+    pub fn time_for(&self, now: Instant, calls: f64, messages: f64) -> Duration {
+        let pace = self.pace(now);
+        let time = |budget: &Option<Budget>, tokens: f64| {
+            budget.as_ref().map_or(Duration::ZERO, |budget| seconds(tokens, budget.per_second() * pace))
+        };
+        time(&self.calls, calls).max(time(&self.messages, messages))
     }
 
     /// How long it takes until the last of `calls` calls with `messages` messages in all can start, and which
@@ -243,6 +254,25 @@ mod tests {
         let mut pacer = Pacer::new(None, None, Duration::from_secs(30));
         pacer.hold(now, Duration::from_secs(7));
         assert_eq!(pacer.reserve(now, 1.0, Duration::MAX).unwrap().wait, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_budget_that_does_not_bind_counts_a_call_from_its_start() {
+        let now = Instant::now();
+        // Ten small calls in a row wait for the call budget; the messages that they leave are not saved twice.
+        let calls = Some(Budget::new(10.0, 0.95, 1.0, now));
+        let messages = Some(Budget::new(30.0, 0.95, 3.0, now));
+        let mut pacer = Pacer::new(calls, messages, Duration::from_secs(30));
+        let mut starts = Vec::new();
+        for cost in [1.0; 10].into_iter().chain([3.0; 20]) {
+            let wait = pacer.reserve(now, cost, Duration::MAX).unwrap().wait.as_secs_f64();
+            starts.push((wait, cost));
+        }
+        for (first, _) in &starts {
+            let inside = starts.iter().filter(|(at, _)| (*first..*first + 1.0).contains(at));
+            let sum: f64 = inside.map(|(_, cost)| cost).sum();
+            assert!(sum <= 30.0, "{sum} messages in the second from {first}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::domain::recipients::{Positions, RecipientList, Recipients, narrow};
 use crate::domain::report::{Eta, Report, Settled, Warning};
 use crate::domain::route::Route;
 use crate::store::durable::Chunk;
+use crate::telemetry::trace_context::TraceId;
 
 /// Most bad recipients that a refusal lists.
 const MOST_LISTED_RECIPIENTS: usize = 100;
@@ -31,6 +32,7 @@ pub struct Plan {
     /// Which route each warning is about: same length and order as `warnings`.
     warning_routes: Vec<usize>,
     shared: Arc<Shared>,
+    pub(super) trace_id: Option<TraceId>,
 }
 
 /// One route of a plan.
@@ -103,7 +105,14 @@ impl Plan {
                 warning_routes.push(route_index);
             }
         }
-        Ok(Self { batch: Arc::new(batch), routes, warnings, warning_routes, shared: Arc::clone(shared) })
+        Ok(Self {
+            batch: Arc::new(batch),
+            routes,
+            warnings,
+            warning_routes,
+            shared: Arc::clone(shared),
+            trace_id: None,
+        })
     }
 
     /// The plan of a batch that the store kept, as far as it can be sent with the present configuration.
@@ -167,6 +176,13 @@ impl Plan {
         for (warning, route_index) in self.warnings.iter_mut().zip(&self.warning_routes) {
             warning.pointer = warning.pointer.as_deref().map(|pointer| place(*route_index, pointer));
         }
+        self
+    }
+
+    /// Says which trace the batch belongs to, for its line in the log.
+    #[must_use]
+    pub fn with_trace(mut self, trace_id: TraceId) -> Self {
+        self.trace_id = Some(trace_id);
         self
     }
 
@@ -240,8 +256,14 @@ impl PlannedRoute {
         }
         let prepared = channel.channel().adapter.prepare(route)?;
         let (recipients, chatroom_id, is_everyone) = match prepared.audience() {
-            Audience::To => (Arc::clone(&route.to), None, false),
-            Audience::Members { chatroom_id, members } => (members, Some(chatroom_id), false),
+            Audience::To => (Arc::clone(route.only.as_ref().unwrap_or(&route.to)), None, false),
+            Audience::Members { chatroom_id, members } => {
+                (route.only.clone().unwrap_or(members), Some(chatroom_id), false)
+            }
+            Audience::Everyone if route.only.is_some() => {
+                let detail = "a resend goes to the recipients that it names, never to everybody";
+                return Err(vec![Fault::new("/to", FaultCode::Conflict, detail)]);
+            }
             Audience::Everyone => (Arc::new(RecipientList::from_iter(["*"])), None, true),
         };
         if recipients.is_empty() {

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::dispatch::plan::Plan;
 use crate::dispatch::running::Running;
-use crate::dispatch::{Dispatcher, places};
+use crate::dispatch::{Dispatcher, enter};
 use crate::domain::batch::RetryUnknown;
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::id::BatchId;
@@ -40,6 +40,7 @@ impl Dispatcher {
         // What this process has taken over and cannot send yet.
         let mut waiting = Vec::new();
         loop {
+            self.cancel_elsewhere(store).await;
             let mut except: Vec<BatchId> = self.shared.running().keys().copied().collect();
             except.extend(waiting.iter().map(|unfinished: &Unfinished| unfinished.report.batch.id));
             let claimed = store.claim(MOST_AT_ONCE, except).await.unwrap_or_else(|error| {
@@ -55,6 +56,16 @@ impl Dispatcher {
             if !may_have_more {
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+
+    /// Stops what another process was told to cancel.
+    async fn cancel_elsewhere(&self, store: &dyn Durable) {
+        match store.canceled_elsewhere().await {
+            Ok(canceled) => {
+                canceled.iter().filter_map(|id| self.running(*id)).for_each(|running| running.cancel())
+            }
+            Err(error) => warn!(%error, "Cancels of other processes cannot be read."),
         }
     }
 
@@ -108,9 +119,9 @@ impl Dispatcher {
             route.settle(settled);
         }
         plan.leave_open(&report, again);
-        let places = places(&plan).map_err(|overloaded| overloaded.to_string())?;
+        let places = enter(&plan, Duration::MAX).map_err(|overloaded| overloaded.to_string())?;
         let running = Running::resumed(plan, &report);
-        if report.canceled {
+        if unfinished.is_canceled {
             running.cancel();
         }
         self.hand_over(&running, places);

@@ -108,6 +108,8 @@ pub struct Settlement {
     pub decision: Decision,
     /// The failure that the route's calls not yet started get as well.
     pub ends_route: Option<Failure>,
+    /// How long the provider wants no call, although this one is not sent again.
+    pub hold: Option<Duration>,
     /// The provider's id of the request.
     pub request_id: Option<Box<str>>,
     /// What looked odd.
@@ -167,10 +169,14 @@ fn answered(verdict: Verdict, tries: &mut Tries, rules: Rules<'_>) -> Step {
         Verdict::Undecided(failure) => undecided(failure, tries, rules),
         Verdict::Refused { failure, repeat, retry_after } => match repeat {
             Repeat::Safe if failure.kind == FailureKind::RateLimited => {
+                let after = rules.throttled_pause(tries.made, retry_after);
                 if rules.may_repeat(tries.made, rules.settings.throttled_max_attempts) {
-                    return rules.again_throttled(tries.made, retry_after);
+                    return Step::Again { after, reason: Reason::Throttled };
                 }
-                settle(Decision::Same(Outcome::failed(failure)), None, tries)
+                match settle(Decision::Same(Outcome::failed(failure)), None, tries) {
+                    Step::Settle(settled) => Step::Settle(Settlement { hold: Some(after), ..settled }),
+                    again @ Step::Again { .. } => again,
+                }
             }
             Repeat::Safe if rules.may_repeat(tries.made, rules.settings.max_attempts) => {
                 let after = rules.backoff(tries.made).max(retry_after.unwrap_or_default());
@@ -212,6 +218,7 @@ pub fn unrepeated(last: Option<Failure>, tries: &Tries) -> Settlement {
     Settlement {
         decision: Decision::Same(decision),
         ends_route: None,
+        hold: None,
         request_id: None,
         warnings: Vec::new(),
     }
@@ -222,7 +229,7 @@ fn settle(decision: Decision, ends_route: Option<Failure>, tries: &Tries) -> Ste
         Some(earlier) => soften(decision, earlier),
         None => decision,
     };
-    Step::Settle(Settlement { decision, ends_route, request_id: None, warnings: Vec::new() })
+    Step::Settle(Settlement { decision, ends_route, hold: None, request_id: None, warnings: Vec::new() })
 }
 
 /// After a try that may have been delivered, a later failure proves nothing: it is unknown.
@@ -266,10 +273,10 @@ impl Rules<'_> {
     }
 
     /// The server's word or the step is the least; jitter only adds, up to a half.
-    fn again_throttled(&self, made: u32, retry_after: Option<Duration>) -> Step {
+    fn throttled_pause(&self, made: u32, retry_after: Option<Duration>) -> Duration {
         let least = retry_after.unwrap_or_else(|| self.step(self.settings.throttled_backoff_base, made));
         let added = least.min(self.settings.backoff_cap).mul_f64(fraction(self.jitter) / 2.0);
-        Step::Again { after: least + added, reason: Reason::Throttled }
+        least + added
     }
 
     fn step(&self, base: Duration, made: u32) -> Duration {
@@ -404,5 +411,20 @@ mod tests {
                 assert!((least..=most).contains(&after.as_secs_f64()), "{after:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_throttled_call_that_is_given_up_leaves_its_pause_to_the_others() {
+        let settings = Settings::for_tests();
+        let failure = Failure::provider(FailureKind::RateLimited);
+        let retry_after = Some(Duration::from_secs(7));
+        let verdict = Verdict::Refused { failure, repeat: Repeat::Safe, retry_after };
+        let mut tries = Tries { made: settings.throttled_max_attempts, ..Tries::default() };
+        let retry_unknown = RetryUnknown::Never;
+        let rules = Rules { settings: &settings, retry_unknown, is_repeatable: true, jitter: 0 };
+        let Step::Settle(settlement) = next(Try::Answered(verdict.into()), &mut tries, rules) else {
+            panic!("repeated");
+        };
+        assert_eq!(settlement.hold, retry_after);
     }
 }

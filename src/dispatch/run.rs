@@ -4,14 +4,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::field::Empty;
+use tracing::{Instrument as _, debug_span, error, info};
 
+use crate::adapter::wire::WireRequest;
 use crate::adapter::{Auth, Call, Token};
 use crate::dispatch::Shared;
 use crate::dispatch::attempt::{Trial, token_source};
 use crate::dispatch::gate::{Pass, Place};
 use crate::dispatch::journal;
+use crate::dispatch::measure::batch_outcome;
 use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::recovery::{lost, lost_call};
 use crate::dispatch::retry::{Decision, Reason, Rules, Settlement, Step, Tries, Try, next, unrepeated};
@@ -21,6 +25,7 @@ use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::{Positions, Recipients};
 use crate::domain::report::{Report, Settled};
+use crate::telemetry::metrics::words::{RepeatReason, Violation};
 
 /// Runs a batch to its end; `places` are those of its routes, in order.
 pub(super) async fn run(shared: Arc<Shared>, running: Running, places: Vec<Place>) {
@@ -31,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>, running: Running, places: Vec<Place
             Box::pin(run.run()).await;
         }
     } else {
-        let mut running: JoinSet<()> = runs.map(RouteRun::run).collect();
+        let mut running: JoinSet<()> = runs.map(|run| run.run().in_current_span()).collect();
         while running.join_next().await.is_some() {}
     }
     if work.state.has_left() {
@@ -52,14 +57,35 @@ impl Work {
     fn end(&self) -> Arc<Report> {
         self.settle_forgotten();
         let report = self.state.finish(self.shared.clock.now());
-        log_end(&report);
+        self.tell_end(&report);
         report
+    }
+
+    /// Counts the batch and writes its line in the log.
+    fn tell_end(&self, report: &Report) {
+        let counts = report.counts();
+        let elapsed = report.completed_at.and_then(|end| end.duration_since(report.batch.created_at).ok());
+        let elapsed = elapsed.unwrap_or_default();
+        self.shared.metrics.count_batch(batch_outcome(&counts), elapsed);
+        // A number in JSON, which it would not be with 128 bits.
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        info!(
+            batch.id = %report.batch.id,
+            total = counts.total,
+            accepted = counts.accepted,
+            failed = counts.failed,
+            unknown = counts.unknown,
+            elapsed_ms,
+            trace_id = self.state.plan.trace_id.map(display),
+            "Batch finished."
+        );
     }
 
     /// Every recipient must be decided by now; whoever is not fell to a fault of ours and may have been sent to.
     fn settle_forgotten(&self) {
         for (route_index, forgotten) in self.state.undecided() {
             let batch_id = self.state.plan.batch.id;
+            self.shared.metrics.count_violation(Violation::UndecidedRecipients);
             error!(batch.id = %batch_id, recipient_count = forgotten.len(), "Recipients were left undecided.");
             let outcome = Outcome::unknown(Failure::gateway(FailureKind::Internal));
             // Runs of neighbours, so that groups never interleave.
@@ -84,20 +110,6 @@ impl Drop for Work {
     }
 }
 
-fn log_end(report: &Report) {
-    let counts = report.counts();
-    let elapsed = report.completed_at.and_then(|end| end.duration_since(report.batch.created_at).ok());
-    info!(
-        batch.id = %report.batch.id,
-        total = counts.total,
-        accepted = counts.accepted,
-        failed = counts.failed,
-        unknown = counts.unknown,
-        elapsed_ms = elapsed.unwrap_or_default().as_millis(),
-        "Batch finished."
-    );
-}
-
 /// One route at work.
 #[derive(Clone)]
 pub(super) struct RouteRun {
@@ -120,6 +132,10 @@ impl RouteRun {
         self.state.plan.routes.get(self.route_index)
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The refusal that will meet every call of the route.
     pub(super) fn ended(&self) -> Option<Failure> {
         self.ended.get().cloned()
@@ -138,6 +154,9 @@ impl RouteRun {
     }
 
     pub(super) fn count_wait(&self, wait: Duration) {
+        if let Some(planned) = self.planned() {
+            planned.channel.metrics.count_wait(wait);
+        }
         self.state.count_wait(self.route_index, wait);
     }
 
@@ -172,7 +191,7 @@ impl RouteRun {
                 Box::pin(self.call(chunk, turn, Tries::default())).await;
             } else {
                 let run = self.clone();
-                calls.spawn(async move { run.call(chunk, turn, Tries::default()).await });
+                calls.spawn(async move { run.call(chunk, turn, Tries::default()).await }.in_current_span());
             }
         }
         while calls.join_next().await.is_some() {}
@@ -228,7 +247,12 @@ impl RouteRun {
             };
             last = result.failure().cloned();
             let (after, reason) = match next(result, tries, rules) {
-                Step::Settle(settlement) => return Ok(settlement),
+                Step::Settle(settlement) => {
+                    if let Some(pause) = settlement.hold {
+                        planned.channel.hold(pause);
+                    }
+                    return Ok(settlement);
+                }
                 Step::Again { after, reason } => (after, reason),
             };
             if tries.maybe_delivered.is_none() {
@@ -246,6 +270,8 @@ impl RouteRun {
                     planned.channel.admit_repeat() || (is_patient && !planned.channel.is_closed())
                 }
             };
+            let metrics = &planned.channel.metrics;
+            metrics.count_repeat(if may_repeat { reason.repeat() } else { RepeatReason::Denied });
             if !may_repeat {
                 let ends_route = last.clone().filter(|_| reason == Reason::Refused);
                 return Ok(Settlement { ends_route, ..unrepeated(last, tries) });
@@ -281,7 +307,8 @@ impl RouteRun {
             }
             return Err(stop);
         }
-        let result = trial.send(request).await;
+        pass.start();
+        let result = timed_send(trial, request, tries).await;
         self.state.count_call(self.route_index, tries.made > 0);
         tries.made += 1;
         pass.record(result.signal(), self.shared.randomness.fraction());
@@ -339,6 +366,7 @@ impl RouteRun {
             }
             Decision::Each(outcomes) if outcomes.len() == count => outcomes,
             Decision::Each(_) | Decision::Listed(_) => {
+                self.shared.metrics.count_violation(Violation::MismatchedOutcomes);
                 error!(batch.id = %self.state.plan.batch.id, "An adapter's outcomes do not match its call.");
                 Outcomes::same(Outcome::unknown(Failure::gateway(FailureKind::Internal)), count)
             }
@@ -361,6 +389,23 @@ impl RouteRun {
 
 /// A call that the next process will make.
 struct Left;
+/// Sends once, counted and timed.
+async fn timed_send(trial: &Trial<'_>, request: WireRequest, tries: &Tries) -> Try {
+    let span = debug_span!(
+        "call",
+        otel.kind = "client",
+        channel.name = %trial.channel.name(),
+        provider = trial.channel.provider(),
+        call.attempt = tries.made + 1,
+        call.recipient_count = trial.call.recipients.len(),
+        call.result = Empty,
+    );
+    let begin = Instant::now();
+    let result = trial.send(request).instrument(span.clone()).await;
+    trial.channel.metrics.count_call(result.result(), begin.elapsed());
+    span.record("call.result", result.result().as_str());
+    result
+}
 
 /// Whether a repeat will have another credential than the one that was refused.
 fn renew_credential(shared: &Shared, planned: &PlannedRoute, used: Option<&Token>) -> bool {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::plan::{Plan, PlannedRoute, eta};
+use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
@@ -60,6 +61,11 @@ impl Running {
     pub(super) fn new(plan: Plan) -> Self {
         let routes = plan.routes.iter().map(|_| RouteProgress::default()).collect();
         let warnings = plan.warnings().to_vec();
+        for planned in &plan.routes {
+            if let Some(unsent) = &planned.unsent {
+                planned.channel.metrics.count_outcomes(&unsent.outcomes);
+            }
+        }
         Self::with_progress(plan, Progress { routes, warnings, has_canceled: false, is_durable: false })
     }
 
@@ -92,6 +98,12 @@ impl Running {
         self.0.plan.batch.id
     }
 
+    /// The batch itself.
+    #[must_use]
+    pub fn batch(&self) -> &Batch {
+        &self.0.plan.batch
+    }
+
     /// Waits until nothing more happens to the batch in this process, at most `most`; whether that is so.
     pub async fn finished(&self, most: Duration) -> bool {
         tokio::time::timeout(most, self.0.finished.cancelled()).await.is_ok()
@@ -104,7 +116,7 @@ impl Running {
     }
 
     /// Starts no further call; those in flight finish. Without effect once the batch is over.
-    pub fn cancel(&self) {
+    pub(super) fn cancel(&self) {
         self.0.canceled.cancel();
     }
 }
@@ -112,6 +124,7 @@ impl Running {
 impl State {
     /// Records what became of some recipients.
     pub(super) fn settle(&self, route_index: usize, settled: Settled) {
+        self.count_outcomes(route_index, &settled.outcomes);
         self.with_route(route_index, |route| route.settle(settled));
     }
 
@@ -121,6 +134,7 @@ impl State {
         if progress.is_durable {
             return Some(settled);
         }
+        self.count_outcomes(route_index, &settled.outcomes);
         if let Some(route) = progress.routes.get_mut(route_index) {
             route.settle(settled);
         }
@@ -186,6 +200,7 @@ impl State {
         let recipients: RecipientList = listed.iter().map(|(id, _)| &**id).collect();
         let count = crate::domain::recipients::narrow(listed.len());
         let outcomes = Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect());
+        self.count_outcomes(route_index, &outcomes);
         self.with_route(route_index, |route| {
             route.listed = Some(Arc::new(recipients));
             let positions = Positions::Range(0..count);
@@ -300,6 +315,12 @@ impl State {
     ) -> Report {
         let batch = Arc::clone(&self.plan.batch);
         Report { batch, completed_at, canceled: false, eta: None, routes, warnings, resends: Vec::new() }
+    }
+
+    fn count_outcomes(&self, route_index: usize, outcomes: &Outcomes) {
+        if let Some(planned) = self.plan.routes.get(route_index) {
+            planned.channel.metrics.count_outcomes(outcomes);
+        }
     }
 
     fn with_route(&self, route_index: usize, change: impl FnOnce(&mut RouteProgress)) {

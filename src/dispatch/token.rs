@@ -12,6 +12,8 @@ use crate::dispatch::attempt::transport_failure;
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::dispatch::settings::Settings;
 use crate::domain::failure::{Failure, FailureKind};
+use crate::telemetry::metrics::channel::ChannelMetrics;
+use crate::telemetry::metrics::words::TokenResult;
 use crate::transport::HttpService;
 
 /// What is known about a channel's token, for operators.
@@ -68,6 +70,8 @@ pub struct Source<'a> {
     pub clock: &'a Clock,
     /// Randomness.
     pub randomness: &'a Randomness,
+    /// Where requests are counted.
+    pub metrics: &'a ChannelMetrics,
 }
 
 impl TokenCache {
@@ -91,6 +95,11 @@ impl TokenCache {
             return Err(failure);
         }
         self.fetch(source).await
+    }
+
+    /// Whether [`Self::get`] would answer at once with a token.
+    pub fn has_token(&self, grant: &dyn TokenGrant, now: SystemTime) -> bool {
+        grant.fixed().is_some() || self.good_token(now).is_some()
     }
 
     /// Whether the token should be renewed in the background now; `true` at most once at a time.
@@ -162,10 +171,14 @@ impl TokenCache {
         let result = request_token(source).await;
         match &result {
             Ok(token) => {
+                source.metrics.count_token_request(TokenResult::Fetched);
                 *lock(&self.current) = Some(token.clone());
                 *lock(&self.last_failure) = None;
             }
-            Err(failure) => *lock(&self.last_failure) = Some((Instant::now(), failure.clone())),
+            Err(failure) => {
+                source.metrics.count_token_request(TokenResult::Failed);
+                *lock(&self.last_failure) = Some((Instant::now(), failure.clone()));
+            }
         }
         result
     }

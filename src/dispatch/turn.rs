@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::adapter::Auth;
+use crate::dispatch::attempt::token_source;
 use crate::dispatch::gate::Pass;
 use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::retry::Reason;
@@ -121,6 +123,11 @@ impl RouteRun {
     async fn spend_budget(&self, planned: &PlannedRoute, recipient_count: usize) -> Result<(), Stop> {
         let channel = &planned.channel;
         loop {
+            // The token first: calls that waited for one after their time had come would leave all together.
+            if !self.has_token(planned) && self.unless_stopped(self.fetch_token(planned)).await?.is_err() {
+                // The try will hear the same at once, and sends nothing.
+                return Ok(());
+            }
             // A turn that comes after the batch's time is over leaves nothing to wait for.
             let reservation =
                 channel.reserve(planned.chunking, recipient_count, self.time_left()).ok_or_else(expired)?;
@@ -131,9 +138,27 @@ impl RouteRun {
             let waited = self.unless_stopped(tokio::time::sleep(reservation.wait)).await;
             self.count_wait(begin.elapsed());
             waited?;
-            if !channel.is_void(&reservation) {
+            if !channel.is_void(&reservation) && self.has_token(planned) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Makes sure that there is a token, where one is needed.
+    async fn fetch_token(&self, planned: &PlannedRoute) -> Result<(), Failure> {
+        match &planned.channel.channel().auth {
+            Auth::Sign(_) => Ok(()),
+            Auth::Token(grant) => {
+                let source = token_source(self.shared(), &planned.channel, &**grant);
+                planned.channel.tokens.get(source).await.map(drop)
+            }
+        }
+    }
+
+    fn has_token(&self, planned: &PlannedRoute) -> bool {
+        match &planned.channel.channel().auth {
+            Auth::Sign(_) => true,
+            Auth::Token(grant) => planned.channel.tokens.has_token(&**grant, self.shared().clock.now()),
         }
     }
 

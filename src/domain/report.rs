@@ -245,7 +245,49 @@ fn decided(settled: &Settled, group: usize, offset: usize) -> Option<Decided<'_>
     Some(Decided { outcome, group: (group, pick), attempts: settled.attempts })
 }
 
+/// How far a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is not over.
+    Processing,
+    /// It is over.
+    Completed,
+    /// It is over, and a cancel stopped at least one recipient.
+    Canceled,
+}
+
+impl Status {
+    /// Every status, in the order of the API document.
+    pub const ALL: [Self; 3] = [Self::Processing, Self::Completed, Self::Canceled];
+
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Of a batch that has ended at `completed_at`.
+    #[must_use]
+    pub const fn of(completed_at: Option<SystemTime>, canceled: bool) -> Self {
+        match (completed_at, canceled) {
+            (None, _) => Self::Processing,
+            (Some(_), false) => Self::Completed,
+            (Some(_), true) => Self::Canceled,
+        }
+    }
+}
+
 impl Report {
+    /// How far the batch is.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        Status::of(self.completed_at, self.canceled)
+    }
+
     /// How many recipients ended in each way, over all routes.
     #[must_use]
     pub fn counts(&self) -> Counts {

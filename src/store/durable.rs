@@ -6,11 +6,12 @@
 //! delivered; whatever was planned was not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, Settled};
-use crate::store::StoreFuture;
+use crate::store::{StoreFuture, Summary};
 
 /// Keeps durable batches. Every change that returned is on disk.
 pub trait Durable: Send + Sync {
@@ -30,8 +31,16 @@ pub trait Durable: Send + Sync {
     /// Writes the outcomes of a chunk: one that was begun, or one that was never called.
     fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()>;
 
-    /// Writes the end of a batch: its report as it will stay. Keys are kept for [`KEY_LIFE`] from here.
+    /// Writes the end of a batch: its report as it will stay, and in the same transaction that its callback is
+    /// due, if it has one. Keys are kept for [`KEY_LIFE`] from here.
     fn finish(&self, report: Arc<Report>) -> StoreFuture<'_, ()>;
+
+    /// Writes that no further call of a batch may start, in whatever process it runs; without effect on one that
+    /// is over.
+    fn cancel(&self, batch: BatchId) -> StoreFuture<'_, ()>;
+
+    /// The batches that this process works on and that another one canceled.
+    fn canceled_elsewhere(&self) -> StoreFuture<'_, Vec<BatchId>>;
 
     /// Takes over unfinished batches that no living process works on, oldest first, at most `most`, and none of
     /// `except`, which this process works on or cannot work on.
@@ -41,12 +50,25 @@ pub trait Durable: Send + Sync {
     /// and answered without waiting.
     fn holds(&self) -> bool;
 
+    /// Takes callbacks whose time has come, at most `most`; nobody else gets them for [`CALLBACK_LEASE`], after
+    /// which they are due again.
+    fn due_callbacks(&self, most: usize) -> StoreFuture<'_, Vec<DueCallback>>;
+
+    /// Writes that a callback needs no further try: it was delivered or given up.
+    fn end_callback(&self, batch: BatchId) -> StoreFuture<'_, ()>;
+
+    /// Writes that a try of a callback failed and the next one is due `after` from now.
+    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()>;
+
     /// Whether it can be read and written now.
     fn check(&self) -> StoreFuture<'_, ()>;
 }
 
 /// How long an idempotency key is kept after its batch has ended.
-pub const KEY_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+pub const KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long whoever took a callback has it for himself.
+pub const CALLBACK_LEASE: Duration = Duration::from_secs(60);
 
 /// The recipients of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,4 +126,17 @@ pub struct Unfinished {
     pub report: Arc<Report>,
     /// Calls that were out.
     pub in_flight: Vec<Chunk>,
+    /// Whether no further call may start.
+    pub is_canceled: bool,
+}
+
+/// The end of a batch, to be told to its caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueCallback {
+    /// Which batch, and how it ended.
+    pub summary: Summary,
+    /// Where to.
+    pub url: Arc<str>,
+    /// How many tries failed before.
+    pub failed_tries: u32,
 }

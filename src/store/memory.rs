@@ -7,7 +7,7 @@ use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 use crate::store::durable::Durable;
 use crate::store::settings::Settings;
-use crate::store::{Filter, Store, StoreFuture, Summary};
+use crate::store::{Filter, Link, Linked, Store, StoreFuture, Summary};
 
 /// Bytes that a report takes besides its recipients, roughly.
 const REPORT_BYTES: usize = 1024;
@@ -36,6 +36,13 @@ impl MemoryStore {
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Changes a report, whoever still reads the old one; whether it is kept.
+    fn change(&self, id: BatchId, change: impl FnOnce(&mut Report)) -> bool {
+        let mut kept = self.kept();
+        let found = kept.reports.get_mut(&id);
+        found.map(|report| change(Arc::make_mut(report))).is_some()
+    }
 }
 
 impl Store for MemoryStore {
@@ -59,6 +66,18 @@ impl Store for MemoryStore {
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
         let found = self.kept().reports.get(&id).cloned();
         Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
+        // Only this process knows these batches, and it links one after the other.
+        let is_kept = self.change(link.parent, |report| report.resends.push(link.child));
+        let linked = if is_kept { Linked::Noted } else { Linked::ParentGone };
+        Box::pin(std::future::ready(Ok(linked)))
+    }
+
+    fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
+        self.change(link.parent, |report| report.resends.retain(|known| *known != link.child));
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
@@ -95,13 +114,15 @@ mod tests {
     fn report(number: u64) -> Arc<Report> {
         let batch = Batch {
             id: BatchId::new(number, 0),
+            caller: None,
             client_ref: None,
             created_at: SystemTime::UNIX_EPOCH,
             expires_at: SystemTime::UNIX_EPOCH,
             on_invalid: OnInvalid::Skip,
             retry_unknown: RetryUnknown::Never,
             routes: Vec::new(),
-            resend_of: None,
+            resend: None,
+            callback: None,
         };
         Arc::new(Report {
             batch: Arc::new(batch),
@@ -134,5 +155,22 @@ mod tests {
         assert_eq!(kept(2, 1 << 20).await, [4, 5]);
         assert_eq!(kept(10, 3 * REPORT_BYTES).await, [3, 4, 5]);
         assert_eq!(kept(0, 1 << 20).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_link_shows_in_the_parents_report_until_it_is_taken_back() {
+        let store = MemoryStore::new(Settings { memory_batches: 2, memory_bytes: 1 << 20 });
+        let [parent, first, second] = [1, 2, 3].map(|number| BatchId::new(number, 0));
+        let link = |child| Link { root: parent, parent, child, known_links: 0 };
+        assert_eq!(store.link(link(first)).await.unwrap(), Linked::ParentGone);
+        store.record(report(1)).await.unwrap();
+        let before = store.find(parent).await.unwrap().unwrap();
+        assert_eq!(store.link(link(first)).await.unwrap(), Linked::Noted);
+        assert_eq!(store.link(link(second)).await.unwrap(), Linked::Noted);
+        let resends = async || store.find(parent).await.unwrap().unwrap().resends.clone();
+        assert_eq!(resends().await, [first, second]);
+        store.unlink(link(first)).await.unwrap();
+        assert_eq!(resends().await, [second]);
+        assert_eq!(before.resends, []);
     }
 }

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::outcome::Counts;
-use crate::domain::report::Report;
+use crate::domain::report::{Report, Status};
 use crate::store::durable::Durable;
 
 /// An answer that takes a while.
@@ -32,6 +32,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// The report of this batch, if it is still kept; of a durable one that has not ended as it stands.
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>>;
+
+    /// Notes that a batch sends recipients of another one again, so that the parent's report lists it.
+    ///
+    /// Comes before the child's first call: the child's own report follows when it has ended.
+    fn link(&self, link: Link) -> StoreFuture<'_, Linked>;
+
+    /// Takes a link back, because the child was not started after all.
+    fn unlink(&self, link: Link) -> StoreFuture<'_, ()>;
 
     /// Recent batches that are kept, newest first.
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>>;
@@ -54,13 +62,37 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// A batch that sends recipients of another one again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The first batch of their family.
+    pub root: BatchId,
+    /// The batch whose recipients these are.
+    pub parent: BatchId,
+    /// The batch that sends to them again.
+    pub child: BatchId,
+    /// How many links the family had when its members were read.
+    pub known_links: usize,
+}
+
+/// What became of [`Store::link`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// It is noted.
+    Noted,
+    /// The parent is no longer kept; nothing was noted.
+    ParentGone,
+    /// Another process linked a batch of the family meanwhile; nothing was noted.
+    FamilyChanged,
+}
+
 /// Which batches to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only this caller's; `None` = everybody's.
     pub caller: Option<Arc<str>>,
-    /// Only those that are, or are not, over; `None` = both.
-    pub is_over: Option<bool>,
+    /// Only those that are so far; `None` = all.
+    pub status: Option<Status>,
     /// Only those with a route through this channel.
     pub channel: Option<ChannelName>,
     /// Only those older than this one.
@@ -92,7 +124,8 @@ impl Filter {
     /// Whether it takes this batch.
     #[must_use]
     pub fn takes(&self, report: &Report) -> bool {
-        self.is_over.is_none_or(|is_over| is_over == report.is_over())
+        (self.caller.is_none() || self.caller == report.batch.caller)
+            && self.status.is_none_or(|status| status == report.status())
             && self.before.is_none_or(|before| report.batch.id < before)
             && self
                 .channel

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
-use crate::domain::report::Report;
+use crate::domain::report::{Report, Status};
 use crate::store::durable::{Accepted, Chunk, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished};
 use crate::store::stored::samples::{accepted, ended, numbered, same};
 use crate::store::{Filter, Store};
@@ -284,8 +284,8 @@ async fn lists_are_newest_first_and_filtered(rig: &impl Rig) {
     let lists = [
         (Filter { most: 9, ..Filter::default() }, &[4, 3, 2, 1][..]),
         (Filter { most: 2, ..Filter::default() }, &[4, 3]),
-        (Filter { most: 9, is_over: Some(true), ..Filter::default() }, &[4, 2]),
-        (Filter { most: 9, is_over: Some(false), ..Filter::default() }, &[3, 1]),
+        (Filter { most: 9, status: Some(Status::Completed), ..Filter::default() }, &[4, 2]),
+        (Filter { most: 9, status: Some(Status::Processing), ..Filter::default() }, &[3, 1]),
         (Filter { most: 9, before: Some(reports[2].batch.id), ..Filter::default() }, &[2, 1]),
         (
             Filter { most: 9, channel: reports[0].routes[0].channel.clone().into(), ..Filter::default() },

@@ -4,6 +4,8 @@
 //! that says whether something may have been written. The only place that knows `reqwest`.
 
 mod answer;
+#[cfg(feature = "otel")]
+pub mod collector;
 mod settings;
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct TestGateway {
     app: Mutex<Option<App>>,
     base_url: String,
+    admin_url: Option<String>,
     client: reqwest::Client,
 }
 
@@ -66,6 +67,7 @@ impl TestGateway {
         let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await.unwrap();
         Self {
             base_url: format!("http://{}", app.local_addr()),
+            admin_url: app.admin_addr().map(|address| format!("http://{address}")),
             client: client(),
             app: Mutex::new(Some(app)),
         }
@@ -95,12 +97,21 @@ impl TestGateway {
         self.get_with(path, &[]).await
     }
 
+    /// Asks the admin listener, which the configuration must name.
+    pub(crate) async fn get_admin(&self, path: &str) -> Answer {
+        answer(self.client.get(format!("{}{path}", self.admin_url.as_deref().unwrap()))).await
+    }
+
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.get(format!("{}{path}", self.base_url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         answer(request).await
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.base_url.trim_start_matches("http://").parse().unwrap()
     }
 
     /// A bare connection, for callers that misbehave.
@@ -114,7 +125,7 @@ impl TestGateway {
     }
 
     async fn try_connect(&self) -> std::io::Result<TcpStream> {
-        TcpStream::connect(self.base_url.trim_start_matches("http://")).await
+        TcpStream::connect(self.address()).await
     }
 }
 
@@ -143,13 +154,20 @@ fn merge(layers: &[&str]) -> Value {
 
 /// A tree of settings as the text of a configuration file; scalars and arrays of them are the same in JSON.
 fn to_toml(table: &serde_json::Map<String, Value>, path: &str, out: &mut String) {
-    for (key, value) in table.iter().filter(|(_, value)| !value.is_object()) {
+    let is_table = |value: &Value| {
+        value.is_object() || value.as_array().is_some_and(|all| all.iter().any(Value::is_object))
+    };
+    for (key, value) in table.iter().filter(|(_, value)| !is_table(value)) {
         out.push_str(&format!("{key} = {value}\n"));
     }
     for (key, value) in table {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         if let Value::Object(inner) = value {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             out.push_str(&format!("[{path}]\n"));
+            to_toml(inner, &path, out);
+        }
+        for inner in value.as_array().into_iter().flatten().filter_map(Value::as_object) {
+            out.push_str(&format!("[[{path}]]\n"));
             to_toml(inner, &path, out);
         }
     }

@@ -7,12 +7,21 @@
 
 mod accounts;
 mod architecture;
+mod check_connect;
 mod conformance;
 mod fake_provider;
+mod fault_proxy;
 mod fixtures;
 mod harness;
+mod ledger;
+mod metrics;
+mod process;
 mod promises;
+mod raw;
+mod replay;
 mod sandbox;
 mod signatures;
 #[cfg(feature = "sqlite")]
 mod store;
+#[path = "../../fuzz/src/targets/mod.rs"]
+mod targets;

@@ -330,10 +330,36 @@ impl<'a> Fields<'a> {
         (values.len() == entries.len()).then_some(values)
     }
 
+    /// Takes an array of objects apart with `read`; `None` stands in the place of one with faults, which become
+    /// this object's.
+    pub fn objects<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<Vec<Option<T>>> {
+        let raw = self.raw(name)?;
+        let Ok(entries) = serde_json::from_str::<Vec<&'a RawValue>>(raw.get()) else {
+            self.fault_at(name, FaultCode::WrongType, "must be an array of objects");
+            return None;
+        };
+        let pointer = format!("{}/{}", self.pointer, pointer_token(name));
+        let entries = entries.into_iter().enumerate();
+        Some(entries.map(|(index, raw)| self.inner(raw, format!("{pointer}/{index}"), &read)).collect())
+    }
+
     /// Takes an object apart with `read`; its faults become this object's.
     pub fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields<'a>) -> Option<T>) -> Option<T> {
         let raw = self.raw(name)?;
         let pointer = format!("{}/{}", self.pointer, pointer_token(name));
+        self.inner(raw, pointer, read)
+    }
+
+    fn inner<T>(
+        &mut self,
+        raw: &'a RawValue,
+        pointer: String,
+        read: impl FnOnce(&mut Fields<'a>) -> Option<T>,
+    ) -> Option<T> {
         match Fields::parse(raw.get(), pointer, self.numbers) {
             Ok(mut inner) => {
                 let value = read(&mut inner);

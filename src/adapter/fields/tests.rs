@@ -9,6 +9,25 @@ fn faults(json: &str, numbers: Numbers, read: impl FnOnce(&mut Fields<'_>)) -> V
 }
 
 #[test]
+fn an_array_of_objects_keeps_the_sound_ones_in_their_places() {
+    let json = r#"{"a":[{"n":1},{"n":"x"},7,{"n":4,"m":0}],"b":{},"c":[]}"#;
+    let found = faults(json, Numbers::Strict, |fields| {
+        let read = |inner: &mut Fields<'_>| inner.u64("n", 0..=9);
+        assert_eq!(fields.objects("a", read), Some(vec![Some(1), None, None, None]));
+        assert_eq!(fields.objects("b", read), None);
+        assert_eq!(fields.objects("c", read), Some(Vec::new()));
+        assert_eq!(fields.objects("d", read), None);
+    });
+    let expected = [
+        ("/o/a/1/n", FaultCode::WrongType),
+        ("/o/a/2", FaultCode::WrongType),
+        ("/o/a/3/m", FaultCode::UnknownField),
+        ("/o/b", FaultCode::WrongType),
+    ];
+    assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+}
+
+#[test]
 fn lists_every_fault_with_its_pointer() {
     let json = r#"{"a":1,"b":"x","c":null,"d":-1,"e":[1,true],"f":{"g":1},"a":2,"h/i":0,"j":1.5,"k":"y"}"#;
     let found = faults(json, Numbers::Strict, |fields| {

@@ -5,6 +5,7 @@ pub mod entries;
 pub mod message;
 pub mod options;
 pub mod request;
+pub mod resend;
 pub mod routes;
 pub mod source;
 

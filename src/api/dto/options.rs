@@ -39,7 +39,8 @@ impl Options {
     }
 }
 
-fn read_expiry(fields: &mut Fields<'_>, now: SystemTime, max_age: Duration) -> Option<SystemTime> {
+/// Reads the time after which no attempt starts: at most `max_age` from `now`; `None` = not given, or a fault.
+pub fn read_expiry(fields: &mut Fields<'_>, now: SystemTime, max_age: Duration) -> Option<SystemTime> {
     let text = fields.text("expires_at")?;
     let Ok(timestamp) = text.parse::<jiff::Timestamp>() else {
         let detail = "must be a time as in 2026-11-21T15:00:00Z (RFC 3339)";

@@ -12,6 +12,7 @@ use crate::api::dto::entries::{Allowance, Entries};
 use crate::api::dto::options::Options;
 use crate::api::dto::routes::{Reader, refuse_short_form};
 use crate::api::dto::source::{Shape, Source, Unreadable, parse};
+use crate::api::keys::caller::Caller;
 use crate::domain::batch::Batch;
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::id::BatchId;
@@ -20,6 +21,8 @@ use crate::domain::id::BatchId;
 pub struct Context<'a> {
     /// The name of the batch it becomes.
     pub id: BatchId,
+    /// Who sends it.
+    pub caller: &'a Caller,
     /// When it came.
     pub now: SystemTime,
     /// Latest `expires_at`, counted from `now`.
@@ -41,6 +44,8 @@ pub struct Decoded {
     pub origins: Origins,
     /// What is wrong with it; the adapters may find more.
     pub faults: Vec<Fault>,
+    /// Every route whose channel the caller may not use.
+    pub forbidden: Vec<Fault>,
     /// The place in the request of each of the batch's routes.
     pub route_indexes: Vec<usize>,
 }
@@ -87,7 +92,8 @@ pub fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusa
         entries.fault(Fault::new("", FaultCode::Conflict, detail));
     }
     for (line_index, line) in lines {
-        let line = line.trim_matches([' ', '\t']);
+        // All that JSON calls white space: of several carriage returns `lines` takes away one.
+        let line = line.trim_matches([' ', '\t', '\r']);
         if line.is_empty() {
             continue;
         }
@@ -121,7 +127,7 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
             routes
         }
     };
-    reader.finish(&mut fields);
+    let forbidden = reader.finish(&mut fields);
     if allowance.is_exceeded() {
         let detail = format!("more than {} recipients", context.most_recipients);
         let pointer = if origins.routes.is_some() { "/routes" } else { "/to" };
@@ -134,13 +140,15 @@ fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -
     let latest = context.now.checked_add(context.max_age);
     let batch = Batch {
         id: context.id,
+        caller: context.caller.name().cloned(),
         client_ref,
         created_at: context.now,
         expires_at: options.expires_at.or(latest).unwrap_or(context.now),
         on_invalid: options.on_invalid,
         retry_unknown: options.retry_unknown,
         routes,
-        resend_of: None,
+        resend: None,
+        callback: None,
     };
-    Decoded { batch, origins, faults, route_indexes }
+    Decoded { batch, origins, faults, forbidden, route_indexes }
 }

@@ -42,13 +42,14 @@ pub struct Reader<'c> {
     /// What the top gives.
     pub top: Common,
     uses: Vec<Use>,
+    forbidden: Vec<Fault>,
 }
 
 impl<'c> Reader<'c> {
     /// Starts with what the top gives.
     #[must_use]
     pub const fn new(context: &'c Context<'c>, top: Common) -> Self {
-        Self { context, top, uses: Vec::new() }
+        Self { context, top, uses: Vec::new(), forbidden: Vec::new() }
     }
 
     /// Reads the only route of the short form; `None` = a fault was added.
@@ -120,11 +121,7 @@ impl<'c> Reader<'c> {
         is_short: bool,
     ) -> Option<Route> {
         let channel = fields.text("channel");
-        let provider = channel.as_deref().and_then(self.context.provider_of);
-        if let (Some(name), None) = (&channel, provider) {
-            let detail = format!("no channel is named `{name}`");
-            fields.fault_at("channel", FaultCode::UnknownChannel, detail);
-        }
+        let provider = channel.as_deref().and_then(|name| self.provider_of(fields, name));
         self.uses.push(Use {
             provider,
             inherits_message: is_short || !common.has("message"),
@@ -163,12 +160,30 @@ impl<'c> Reader<'c> {
             ext: common.ext,
             push: common.push,
             provider_options,
+            only: None,
         })
     }
 
-    /// Judges what the top gives for all routes, once their providers are known.
-    pub fn finish(self, fields: &mut Fields<'_>) {
-        let is_native = self.top.message.is_some_and(|message| message.message_type() == MessageType::Native);
+    /// The provider behind a route's channel; without one, or without the right to it, a fault was added.
+    fn provider_of(&mut self, fields: &mut Fields<'_>, channel: &str) -> Option<&'static str> {
+        if !self.context.caller.may_use(channel) {
+            let detail = format!("this key may not use the channel `{channel}`");
+            let pointer = format!("{}/channel", fields.pointer());
+            self.forbidden.push(Fault::new(pointer, FaultCode::NotAllowed, detail));
+        }
+        let provider = (self.context.provider_of)(channel);
+        if provider.is_none() {
+            let detail = format!("no channel is named `{channel}`");
+            fields.fault_at("channel", FaultCode::UnknownChannel, detail);
+        }
+        provider
+    }
+
+    /// Judges what the top gives for all routes, once their providers are known; what it returns are the
+    /// routes whose channels the caller may not use.
+    pub fn finish(self, fields: &mut Fields<'_>) -> Vec<Fault> {
+        let is_native =
+            self.top.message.as_ref().is_some_and(|message| message.message_type() == MessageType::Native);
         let heirs = || self.uses.iter().filter(|user| user.inherits_message);
         let first = heirs().find_map(|user| user.provider);
         if is_native && heirs().any(|user| user.provider.is_some() && user.provider != first) {
@@ -176,7 +191,7 @@ impl<'c> Reader<'c> {
             fields.fault(Fault::new("/message/type", FaultCode::Conflict, detail));
         }
         if self.uses.iter().any(|user| user.provider.is_none()) {
-            return;
+            return self.forbidden;
         }
         for (name, _) in &self.top.provider_options {
             let is_used = |user: &Use| user.inherits_options && user.provider == Some(name.as_str());
@@ -186,6 +201,7 @@ impl<'c> Reader<'c> {
                 fields.fault(Fault::new(pointer, FaultCode::Unsupported, detail));
             }
         }
+        self.forbidden
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use crate::adapter::wire::push_json_string;
 use crate::api::report::line::{LINE_BYTES, LineWriter, push_nullable, push_number};
+use crate::api::report::outcome_name;
 use crate::api::report::walk::{Row, rows};
-use crate::api::report::{outcome_name, status_name};
 use crate::domain::id::BatchId;
 use crate::domain::outcome::Counts;
 use crate::domain::report::{Eta, Report, RouteReport, Warning};
@@ -85,14 +85,14 @@ fn push_id(out: &mut Vec<u8>, id: BatchId) {
 fn push_head(out: &mut Vec<u8>, report: &Report, counts: &Counts) {
     push_id(out, report.batch.id);
     push_optional(out, "client_ref", report.batch.client_ref.as_deref());
-    let resend_of = report.batch.resend_of.map(|id| id.to_string());
+    let resend_of = report.batch.resend.as_ref().map(|resend| resend.of.to_string());
     push_optional(out, "resend_of", resend_of.as_deref());
     if !report.resends.is_empty() {
         let resends = report.resends.iter().map(ToString::to_string);
         out.extend_from_slice(b",\"resends\":");
         push_list(out, resends, |out, id| push_json_string(out, &id));
     }
-    push_optional(out, "status", Some(status_name(report)));
+    push_optional(out, "status", Some(report.status().as_str()));
     push_optional(out, "outcome", outcome_name(report, counts));
     if report.routes.iter().any(|route| route.is_sandbox) {
         out.extend_from_slice(b",\"sandbox\":true");

@@ -28,18 +28,6 @@ pub const fn outcome_name(report: &Report, counts: &Counts) -> Option<&'static s
     })
 }
 
-/// Where a batch stands.
-#[must_use]
-pub const fn status_name(report: &Report) -> &'static str {
-    if !report.is_over() {
-        "processing"
-    } else if report.canceled {
-        "canceled"
-    } else {
-        "completed"
-    }
-}
-
 /// The `status` of one result; `None` = not decided yet.
 #[must_use]
 pub const fn result_status(outcome: Option<&Outcome>) -> &'static str {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::api::report::line::push_number;
 use crate::api::report::walk::{StatusFilter, rows};
 use crate::api::report::{csv, json as report_json, text};
-use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+use crate::domain::batch::{Batch, OnInvalid, Resend, RetryUnknown};
 use crate::domain::failure::{Cause, Failure, FailureKind};
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::json::JsonText;
@@ -54,13 +54,15 @@ fn route(
 fn report_of(routes: Vec<RouteReport>, completed_at: Option<SystemTime>) -> Report {
     let batch = Batch {
         id: BatchId::new(1_700_000_000_000, 5),
+        caller: None,
         client_ref: Some("a \"b\"".into()),
         created_at: at(1_700_000_000),
         expires_at: at(1_700_003_600),
         on_invalid: OnInvalid::Skip,
         retry_unknown: RetryUnknown::Never,
         routes: Vec::new(),
-        resend_of: None,
+        resend: None,
+        callback: None,
     };
     Report {
         batch: Arc::new(batch),
@@ -260,6 +262,19 @@ fn text_shows_what_went_wrong_and_no_control_characters() {
     assert!(text.contains("1  main  =b\u{fffd}  failed  invalid_recipient  20003; unknown id"), "{text}");
     assert!(text.contains("unknown  provider_unavailable (http_502)"), "{text}");
     assert!(text.contains("/message/width"), "{text}");
+}
+
+#[test]
+fn a_resend_names_its_relatives() {
+    let [of, child] = [3, 9].map(|number| BatchId::new(number, 0));
+    let mut report = mixed();
+    let resend = Resend { of, root: of, root_routes: vec![0, 1] };
+    report.batch = Arc::new(Batch { resend: Some(resend), ..Batch::clone(&report.batch) });
+    report.resends = vec![child];
+    let json = written(&report);
+    assert_eq!((&json["resend_of"], &json["resends"]), (&json!(of.to_string()), &json!([child.to_string()])));
+    let text = text::report(&report, &report.counts());
+    assert!(text.contains(&format!("resend of   {of}\nresent by   {child}\n")), "{text}");
 }
 
 #[test]

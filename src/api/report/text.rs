@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::report::walk::{StatusFilter, rows};
-use crate::api::report::{json, outcome_name, result_status, status_name};
+use crate::api::report::{json, outcome_name, result_status};
 use crate::domain::outcome::{Counts, Outcome};
 use crate::domain::report::Report;
 
@@ -18,6 +18,12 @@ pub fn report(report: &Report, counts: &Counts) -> String {
     let _ = writeln!(text, "{}  {}", report.batch.id, headline(report, counts));
     if let Some(client_ref) = &report.batch.client_ref {
         let _ = writeln!(text, "client_ref  {}", printable(client_ref));
+    }
+    if let Some(resend) = &report.batch.resend {
+        let _ = writeln!(text, "resend of   {}", resend.of);
+    }
+    for resend in &report.resends {
+        let _ = writeln!(text, "resent by   {resend}");
     }
     let _ = writeln!(text, "created     {}", json::time(report.batch.created_at));
     if let Some(completed_at) = report.completed_at {
@@ -46,7 +52,7 @@ pub fn report(report: &Report, counts: &Counts) -> String {
 
 fn headline(report: &Report, counts: &Counts) -> String {
     let sandbox = if report.routes.iter().any(|route| route.is_sandbox) { "  (sandbox)" } else { "" };
-    let status = status_name(report);
+    let status = report.status().as_str();
     match outcome_name(report, counts) {
         Some(outcome) => format!("{status}, {outcome}{sandbox}"),
         None => format!("{status}{sandbox}"),

@@ -1,5 +1,9 @@
 //! The API as a whole, on a paused clock, with a made-up provider behind a scripted transport.
 
+mod keys;
+mod metrics;
+mod quotas;
 mod reading;
 mod rig;
 mod sending;
+mod tracing;

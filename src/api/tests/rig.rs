@@ -21,6 +21,8 @@ use crate::adapter::{
     Adapter, Answer, Attempt, Auth, AuthError, Call, Chunking, DecodeError, MessageCost, Prepared, Sign,
     Verdict,
 };
+use crate::api::keys::ring::KeyRing;
+use crate::api::keys::settings::KeySettings;
 use crate::api::settings::{Batches, Limits, Settings};
 use crate::api::{Api, router};
 use crate::dispatch::Dispatcher;
@@ -87,9 +89,23 @@ impl Rig {
     }
 
     pub(super) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::assemble(&[], change, |_| {})
+    }
+
+    pub(super) fn with_keys(keys: &[KeySettings]) -> Self {
+        Self::assemble(keys, |_| {}, |_| {})
+    }
+
+    pub(super) fn assemble(
+        keys: &[KeySettings],
+        change: impl FnOnce(&mut Settings),
+        change_delivery: impl FnOnce(&mut crate::dispatch::settings::Settings),
+    ) -> Self {
         let mut settings = Settings {
             limits: Limits {
                 body_bytes: 1 << 20,
+                body_patience: Duration::from_secs(10),
+                body_bytes_per_second: 64 * 1024,
                 held_body_bytes: 2 << 20,
                 recipients_per_batch: 20_000,
                 routes_per_batch: 4,
@@ -103,14 +119,17 @@ impl Rig {
         let parts = channels.map(|(name, provider)| parts(name, provider, Arc::clone(&calls)));
         let store =
             MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
+        let mut delivery = crate::dispatch::settings::Settings::for_tests();
+        change_delivery(&mut delivery);
         let dispatcher = Dispatcher::new(
             parts.into(),
-            crate::dispatch::settings::Settings::for_tests(),
+            delivery,
             Arc::new(store),
             Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             Randomness::seeded(1),
         );
-        let api = Arc::new(Api { dispatcher, settings });
+        let keys = Arc::new(KeyRing::new(keys));
+        let api = Arc::new(Api { dispatcher, settings, keys });
         Self { router: router(Arc::clone(&api)), api, calls }
     }
 

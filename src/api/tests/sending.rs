@@ -190,10 +190,70 @@ async fn bodies_beyond_the_room_for_them_are_503() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_body_that_is_only_announced_leaves_room_for_others() {
+    let rig = Rig::with(|settings| settings.limits.held_body_bytes = 1 << 20);
+    let headers = [("content-type", "application/json"), ("content-length", "1048576")];
+    let announced = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Stuck));
+    let answered = tokio::select! {
+        biased;
+        _ = rig.call(announced) => panic!("nothing came"),
+        answered = rig.send(&[], &["a"]) => answered,
+    };
+    assert_eq!(answered.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_stops_coming_is_408() {
     let headers = [("content-type", "application/json")];
     let stuck = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Stuck));
-    assert_eq!(Rig::new().call(stuck).await.refusal().1, "timeout");
+    let answered = Rig::new().call(stuck).await;
+    assert_eq!(answered.header("connection"), Some("close"));
+    assert_eq!(answered.refusal(), (408, "timeout".into(), Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_408_before_long() {
+    let rig = Rig::new();
+    let headers = [("content-type", "application/json")];
+    let began = tokio::time::Instant::now();
+    let dripping = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::dripping(1)));
+    assert_eq!(rig.call(dripping).await.refusal().1, "timeout");
+    assert_eq!(began.elapsed().as_secs(), 10);
+    // What comes fast enough may come for long: 1 MiB in 15 seconds.
+    let steady = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::dripping(70_000)));
+    assert_eq!(rig.call(steady).await.refusal().1, "too_large");
+    assert_eq!(rig.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_shed_before_its_body_is_touched() {
+    let headers = [("content-type", "application/json"), ("content-length", "1000000")];
+    let untouched = || request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Untouched));
+    let shed = |answered: Answered| {
+        assert_eq!(answered.header("retry-after"), Some("1"));
+        answered.refusal().1
+    };
+    let rig = Rig::with(|settings| settings.limits.batches_in_progress = 1);
+    assert_eq!(rig.send(&[("prefer", "wait=0")], &["slow"]).await.status, 202);
+    assert_eq!(shed(rig.call(untouched()).await), "overloaded");
+    rig.api.dispatcher.refuse_new();
+    assert_eq!(shed(rig.call(untouched()).await), "draining");
+    let small = Rig::with(|settings| settings.limits.held_body_bytes = 999_999);
+    assert_eq!(shed(small.call(untouched()).await), "overloaded");
+    assert_eq!(small.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_over_its_limits_is_refused() {
+    let rig = Rig::new();
+    let path = |length: usize| format!("/livez?{}", "x".repeat(length - "/livez?".len()));
+    assert_eq!(rig.get(&path(8 * 1024), &[]).await.status, 200);
+    let refusal = rig.get(&path(8 * 1024 + 1), &[]).await.refusal();
+    assert_eq!(refusal, (414, "uri_too_long".into(), Vec::new()));
+    let headers: Vec<_> = std::iter::repeat_n(("x-y", "z"), 65).collect();
+    assert_eq!(rig.get("/livez", &headers[1..]).await.status, 200);
+    let refusal = rig.get("/livez", &headers).await.refusal();
+    assert_eq!(refusal, (431, "too_many_headers".into(), Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,22 +319,36 @@ async fn after_the_hand_over_no_fault_of_ours_is_an_error() {
 }
 
 /// A body that comes in pieces and does not announce its length.
-enum Pieces {
+pub(super) enum Pieces {
     /// Must not be asked for anything.
     Untouched,
     /// Never comes.
     Stuck,
     /// So many blanks.
     Blanks(usize),
+    /// So many blanks every second.
+    Dripping(usize, Pin<Box<tokio::time::Sleep>>),
+}
+
+impl Pieces {
+    fn dripping(count: usize) -> Self {
+        Self::Dripping(count, Box::pin(tokio::time::sleep(Duration::from_secs(1))))
+    }
 }
 
 impl Stream for Pieces {
     type Item = Result<Bytes, std::convert::Infallible>;
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
             Self::Untouched => panic!("the body was read"),
             Self::Stuck => Poll::Pending,
+            Self::Dripping(count, pause) => {
+                std::task::ready!(pause.as_mut().poll(context));
+                let piece = vec![b' '; *count];
+                pause.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
+                Poll::Ready(Some(Ok(piece.into())))
+            }
             Self::Blanks(0) => Poll::Ready(None),
             Self::Blanks(left) => {
                 *left -= 1;

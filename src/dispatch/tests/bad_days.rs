@@ -210,14 +210,14 @@ async fn no_channel_takes_on_more_than_it_may_keep_waiting() {
     let settings = Settings { channel_routes: 2, ..Settings::for_tests() };
     let rig = Rig::new(Setup { settings, ..one_by_one() }, slowly(5));
     let plan = || rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap();
-    let first = rig.dispatcher.start(plan()).unwrap();
-    let second = rig.dispatcher.start(plan()).unwrap();
-    assert_eq!(rig.dispatcher.start(plan()).err().unwrap().channel.as_str(), "fake");
+    let first = rig.dispatcher.start(plan(), Duration::MAX).unwrap();
+    let second = rig.dispatcher.start(plan(), Duration::MAX).unwrap();
+    assert_eq!(rig.dispatcher.start(plan(), Duration::MAX).err().unwrap().channel.as_str(), "fake");
     assert_eq!(rig.dispatcher.running_count(), 2);
     for running in [first, second] {
         assert!(running.finished(Duration::from_secs(20)).await);
     }
-    let third = rig.dispatcher.start(plan()).unwrap();
+    let third = rig.dispatcher.start(plan(), Duration::MAX).unwrap();
     assert!(third.finished(Duration::from_secs(20)).await);
     assert_eq!(rig.sent().len(), 3);
 }
@@ -235,7 +235,7 @@ async fn the_forecast_counts_the_turns_of_other_batches() {
     let small = rig.dispatcher.plan(rig.batch(&ids[..20])).ok().unwrap();
     let forecast = small.eta().unwrap().remaining.as_secs_f64();
     let begin = Instant::now();
-    let small = rig.dispatcher.start(small).unwrap();
+    let small = rig.dispatcher.start(small, Duration::MAX).unwrap();
     assert!(small.finished(Duration::from_secs(100)).await);
     let taken = begin.elapsed().as_secs_f64();
     assert!((forecast - taken).abs() < 0.15 * taken, "{forecast} s were forecast, {taken} s it took");
@@ -281,4 +281,77 @@ async fn small_batches_take_turns_with_a_large_one() {
         assert!(calls.load(Ordering::SeqCst) - before <= 4);
     }
     large.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_would_wait_too_long_for_the_turns_of_others_is_refused() {
+    let rig = Rig::new(Setup { calls_per_second: Some(10.0), ..one_by_one() }, slowly(0));
+    let plan = |to: &[&str]| rig.dispatcher.plan(rig.batch(to)).ok().unwrap();
+    let patience = Duration::from_secs(5);
+    let ids: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // A batch is never refused for its own size, and a large one does not shut small ones out.
+    let large = rig.dispatcher.start(plan(&ids), patience).unwrap();
+    let mut waiting = Vec::new();
+    let refused = loop {
+        tokio::time::advance(Duration::from_millis(20)).await;
+        tokio::task::yield_now().await;
+        match rig.dispatcher.start(plan(&["a"]), patience) {
+            Ok(running) => waiting.push(running),
+            Err(overloaded) => break overloaded,
+        }
+    };
+    assert_eq!(refused.channel.as_str(), "fake");
+    assert!((40..60).contains(&waiting.len()), "{} batches wait", waiting.len());
+    assert!(rig.dispatcher.is_overloaded(patience) && !rig.dispatcher.is_overloaded(patience * 3));
+    // Who does not wait for the answer is taken all the same.
+    let patient = rig.dispatcher.start(plan(&["b"]), Duration::MAX).unwrap();
+    for running in waiting.iter().chain([&patient]) {
+        assert!(running.finished(Duration::from_secs(10)).await);
+    }
+    assert!(!rig.dispatcher.is_overloaded(patience));
+    assert!(rig.dispatcher.start(plan(&["c"]), patience).is_ok());
+    large.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_calls_count_as_waiting_time_and_a_hanging_provider_refuses_nobody_at_once() {
+    let patience = Duration::from_secs(5);
+    let full_at = |rig: Rig| async move {
+        let mut count = 0;
+        loop {
+            let plan = rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap();
+            if count == 100 || rig.dispatcher.start(plan, patience).is_err() {
+                return count;
+            }
+            count += 1;
+        }
+    };
+    let rig = Rig::new(one_by_one(), slowly(1));
+    for _ in 0..30 {
+        rig.send(rig.batch(&["a"])).await;
+    }
+    let count = full_at(rig).await;
+    assert!((5..=8).contains(&count), "{count} calls of a second each, one at a time");
+    assert_eq!(full_at(Rig::new(one_by_one(), slowly(1_000_000))).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_before_and_routes_of_the_same_batch_are_no_turns_of_others() {
+    let rig = Rig::new(Setup { calls_per_second: Some(10.0), ..one_by_one() }, slowly(0));
+    let ids: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let patience = Duration::from_secs(1);
+    // One caller, one batch after the other, each larger than the budget of a second.
+    for _ in 0..3 {
+        let plan = rig.dispatcher.plan(rig.batch(&ids)).ok().unwrap();
+        let running = rig.dispatcher.start(plan, patience).unwrap();
+        assert!(running.finished(Duration::from_secs(60)).await);
+    }
+    let mut batch = rig.batch(&ids);
+    batch.routes = vec![Arc::clone(&batch.routes[0]), Arc::clone(&batch.routes[0])];
+    let plan = rig.dispatcher.plan(batch).ok().unwrap();
+    let running = rig.dispatcher.start(plan, patience).unwrap();
+    assert!(running.finished(Duration::from_secs(60)).await);
+    assert_eq!(running.report().counts().accepted, 200);
 }

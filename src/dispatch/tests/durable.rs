@@ -45,14 +45,14 @@ fn script(store: &ModelStore, answer: &'static str) -> Script {
 }
 
 fn rig(store: &ModelStore, script: Script) -> Rig {
-    Rig::with_store(setup(), script, Arc::new(store.clone()))
+    Rig::new(Setup { store: Arc::new(store.clone()), ..setup() }, script)
 }
 
 async fn start(rig: &Rig, to: &[&str], retry_unknown: RetryUnknown) -> Running {
     let mut batch = rig.batch(to);
     batch.retry_unknown = retry_unknown;
     let plan = rig.dispatcher.plan(batch).ok().unwrap();
-    match rig.dispatcher.start_durable(plan, None).await {
+    match rig.dispatcher.start_durable(plan, None, Duration::MAX).await {
         Ok(Started::New(running)) => running,
         Ok(Started::Known(_)) | Err(_) => panic!("not started"),
     }
@@ -202,7 +202,7 @@ fn a_batch_that_cannot_be_written_is_not_sent() {
     process(async {
         let rig = rig(&store, script(&store, "ok"));
         let plan = rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap();
-        let refused = rig.dispatcher.start_durable(plan, None).await;
+        let refused = rig.dispatcher.start_durable(plan, None, Duration::MAX).await;
         assert!(matches!(refused, Err(StartError::Store(StoreError::Away(_)))));
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert_eq!(rig.dispatcher.running_count(), 0);
@@ -217,10 +217,13 @@ fn a_key_names_one_batch() {
         let rig = rig(&store, script(&store, "ok"));
         let key = || IdempotencyKey { caller: "".into(), key: "k".into(), fingerprint: [7; 32] };
         let plan = || rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap();
-        let Ok(Started::New(first)) = rig.dispatcher.start_durable(plan(), Some(key())).await else {
+        let Ok(Started::New(first)) = rig.dispatcher.start_durable(plan(), Some(key()), Duration::MAX).await
+        else {
             panic!("not started");
         };
-        let Ok(Started::Known(known)) = rig.dispatcher.start_durable(plan(), Some(key())).await else {
+        let Ok(Started::Known(known)) =
+            rig.dispatcher.start_durable(plan(), Some(key()), Duration::MAX).await
+        else {
             panic!("started twice");
         };
         assert_eq!((known.batch, known.fingerprint), (first.id(), [7; 32]));
@@ -265,11 +268,8 @@ fn a_batch_whose_channel_is_gone_waits_and_expires() {
     let store = ModelStore::default();
     let id = die_after(&store, 1.5, RetryUnknown::Never);
     let report = process(async {
-        let rig = Rig::with_store(
-            Setup { name: "another", ..setup() },
-            script(&store, "ok"),
-            Arc::new(store.clone()),
-        );
+        let elsewhere = Setup { name: "another", store: Arc::new(store.clone()), ..setup() };
+        let rig = Rig::new(elsewhere, script(&store, "ok"));
         rig.dispatcher.recover();
         tokio::time::sleep(Duration::from_secs(3000)).await;
         assert!(!store.find(id).await.unwrap().unwrap().is_over());

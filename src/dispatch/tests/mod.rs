@@ -3,6 +3,10 @@
 mod bad_days;
 mod delivery;
 mod durable;
+mod log;
+mod metrics;
 mod model_store;
+mod resend;
 mod rig;
 mod tokens;
+mod unsteady_store;

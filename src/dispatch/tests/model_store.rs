@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, Settled};
-use crate::store::durable::{Accepted, Chunk, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished};
-use crate::store::{Filter, Store, StoreError, StoreFuture, Summary};
+use crate::store::durable::{
+    Accepted, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
+};
+use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
 /// One process's view of the store; clones are views of other processes.
 #[derive(Clone, Default)]
@@ -30,6 +33,7 @@ pub(super) struct Kept {
 struct Row {
     report: Report,
     in_flight: Vec<Chunk>,
+    pub(super) is_canceled: bool,
 }
 
 impl ModelStore {
@@ -56,13 +60,31 @@ impl Store for ModelStore {
     fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
         self.change(|kept| {
             kept.log.push("record".into());
-            let row = Row { report: (*report).clone(), in_flight: Vec::new() };
+            let row = Row { report: (*report).clone(), in_flight: Vec::new(), is_canceled: false };
             kept.batches.insert(report.batch.id, row);
         })
     }
 
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
         self.change(|kept| kept.batches.get(&id).map(|row| Arc::new(row.report.clone())))
+    }
+
+    fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
+        self.change(move |kept| match kept.batches.get_mut(&link.parent) {
+            None => Linked::ParentGone,
+            Some(row) => {
+                row.report.resends.push(link.child);
+                Linked::Noted
+            }
+        })
+    }
+
+    fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
+        self.change(move |kept| {
+            if let Some(row) = kept.batches.get_mut(&link.parent) {
+                row.report.resends.retain(|known| *known != link.child);
+            }
+        })
     }
 
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
@@ -88,7 +110,7 @@ impl Durable for ModelStore {
                 kept.keys.insert((caller, key), KnownKey { batch: id, fingerprint });
             }
             kept.log.push("accept".into());
-            let row = Row { report: (*batch.report).clone(), in_flight: batch.in_flight };
+            let row = Row { report: (*batch.report).clone(), in_flight: batch.in_flight, is_canceled: false };
             kept.batches.insert(id, row);
             Accepted::Written
         })
@@ -135,12 +157,39 @@ impl Durable for ModelStore {
         })
     }
 
+    fn cancel(&self, batch: BatchId) -> StoreFuture<'_, ()> {
+        self.change(move |kept| {
+            kept.log.push("cancel".into());
+            kept.batches.get_mut(&batch).unwrap().is_canceled = true;
+        })
+    }
+
+    fn canceled_elsewhere(&self) -> StoreFuture<'_, Vec<BatchId>> {
+        self.change(|kept| {
+            let canceled = kept.batches.iter().filter(|(_, row)| row.is_canceled);
+            canceled.map(|(id, _)| *id).collect()
+        })
+    }
+
+    fn due_callbacks(&self, _: usize) -> StoreFuture<'_, Vec<DueCallback>> {
+        self.change(|_| Vec::new())
+    }
+
+    fn end_callback(&self, _: BatchId) -> StoreFuture<'_, ()> {
+        self.change(|_| ())
+    }
+
+    fn delay_callback(&self, _: BatchId, _: Duration) -> StoreFuture<'_, ()> {
+        self.change(|_| ())
+    }
+
     fn claim(&self, most: usize, except: Vec<BatchId>) -> StoreFuture<'_, Vec<Unfinished>> {
         self.change(|kept| {
             let open = kept.batches.iter().filter(|(id, row)| !row.report.is_over() && !except.contains(id));
             let unfinished = open.map(|(_, row)| Unfinished {
                 report: Arc::new(row.report.clone()),
                 in_flight: row.in_flight.clone(),
+                is_canceled: row.is_canceled,
             });
             unfinished.take(most).collect()
         })

@@ -53,6 +53,7 @@ pub(super) struct Setup {
     pub(super) calls_per_second: Option<f64>,
     pub(super) auth: Auth,
     pub(super) settings: Settings,
+    pub(super) store: Arc<dyn Store>,
 }
 
 impl Default for Setup {
@@ -64,8 +65,13 @@ impl Default for Setup {
             calls_per_second: None,
             auth: Auth::Sign(Box::new(Unsigned)),
             settings: Settings::for_tests(),
+            store: Arc::new(memory(100)),
         }
     }
+}
+
+pub(super) fn memory(memory_batches: usize) -> MemoryStore {
+    MemoryStore::new(crate::store::settings::Settings { memory_batches, memory_bytes: 1 << 20 })
 }
 
 pub(super) fn body(text: &str) -> Result<WireResponse, TransportError> {
@@ -84,11 +90,6 @@ pub(super) fn at_once(
 
 impl Rig {
     pub(super) fn new(setup: Setup, script: Script) -> Self {
-        let bounds = crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 };
-        Self::with_store(setup, script, Arc::new(MemoryStore::new(bounds)))
-    }
-
-    pub(super) fn with_store(setup: Setup, script: Script, store: Arc<dyn Store>) -> Self {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let http = http(Arc::clone(&sent), script);
         let settings = CommonSettings {
@@ -107,7 +108,8 @@ impl Rig {
         let name = ChannelName::parse(setup.name).unwrap();
         let parts = ChannelParts { name, channel, http, is_sandbox: false };
         let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        let dispatcher = Dispatcher::new(vec![parts], setup.settings, store, clock, Randomness::seeded(1));
+        let dispatcher =
+            Dispatcher::new(vec![parts], setup.settings, setup.store, clock, Randomness::seeded(1));
         Self { dispatcher, sent }
     }
 
@@ -122,21 +124,24 @@ impl Rig {
             ext: None,
             push: None,
             provider_options: None,
+            only: None,
         };
         Batch {
             id: BatchId::new(NEXT.fetch_add(1, Ordering::Relaxed), 0),
+            caller: None,
             client_ref: None,
             created_at: self.dispatcher.now(),
             expires_at: self.dispatcher.now() + Duration::from_secs(3600),
             on_invalid: OnInvalid::Skip,
             retry_unknown: RetryUnknown::Never,
             routes: vec![Arc::new(route)],
-            resend_of: None,
+            resend: None,
+            callback: None,
         }
     }
 
     pub(super) fn start(&self, batch: Batch) -> Running {
-        self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap()).unwrap()
+        self.dispatcher.start(self.dispatcher.plan(batch).ok().unwrap(), Duration::MAX).unwrap()
     }
 
     pub(super) async fn send(&self, batch: Batch) -> Arc<Report> {
@@ -245,6 +250,7 @@ impl Prepared for FakePrepared {
         let verdict = match &*response.body {
             b"ok" => Verdict::Answered(Outcomes::same(accepted(), count)),
             b"listed" => Verdict::Listed(vec![("x".into(), accepted()), ("y".into(), accepted())]),
+            b"refused" => refused(FailureKind::ContentRejected, Repeat::Never),
             b"throttled" => refused(FailureKind::RateLimited, Repeat::Safe),
             b"throttled for 7 s" => Verdict::Refused {
                 failure: Failure::provider(FailureKind::RateLimited),

@@ -89,7 +89,15 @@ const ROWS: &[Row] = &[
         refused(FailureKind::Authentication, Repeat::EndsRoute, "client_id or client_secret is wrong"),
     ),
     row(400, "", "", invalid("the provider refuses the request")),
-    row(401, "unauthorized", "", unauthorized("the app token is missing or expired")),
+    row(
+        401,
+        "unauthorized",
+        "expired",
+        unauthorized(
+            "the app token is missing or expired; if a new one fares alike, check this host's clock",
+        ),
+    ),
+    row(401, "unauthorized", "", unauthorized("the app token is missing or wrong")),
     row(401, "auth_bad_access_token", "", unauthorized("the app token is not one of this app")),
     row(401, "", "", unauthorized("the app token was refused")),
     row(403, SEND, "reach limit", throttled("more messages per second than the app may send")),

@@ -81,10 +81,22 @@ const ROWS: &[Row] = &[
     ),
     row(1402..=1403, FailureKind::Permission, Repeat::EndsRoute, "the sender or the group is muted"),
     row(
-        1501..=1507,
+        1501..=1501,
         FailureKind::Authentication,
         Repeat::WithNewToken,
-        "the token is expired, invalid, or was replaced by a newer one of the same administrator",
+        "the token expired; if a new one fares alike, compare the server's clock with this host's",
+    ),
+    row(
+        1504..=1504,
+        FailureKind::Authentication,
+        Repeat::WithNewToken,
+        "the token is not valid yet: the clocks of the server's machines differ",
+    ),
+    row(
+        1502..=1507,
+        FailureKind::Authentication,
+        Repeat::WithNewToken,
+        "the token is invalid, or was replaced by a newer one of the same administrator",
     ),
     row(
         1520..=1520,

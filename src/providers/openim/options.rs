@@ -66,7 +66,11 @@ impl Options {
         };
         match Fields::parse(json.as_str(), POINTER, Numbers::Strict) {
             Ok(mut fields) => {
-                let options = Self::take(&mut fields);
+                let mut options = Self::take(&mut fields);
+                if route.only.is_some() && options.is_send_all == Some(true) {
+                    // A resend names whom the first answer listed; nobody else may get the message again.
+                    options.is_send_all = Some(false);
+                }
                 faults.extend(fields.finish());
                 options
             }

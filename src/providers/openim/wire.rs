@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::members::Key;
+use crate::adapter::fields::members::{Key, Object};
 
 /// Path of the one endpoint that sends.
 pub(super) const SEND_PATH: &str = "/msg/batch_send_msg";
@@ -255,27 +253,6 @@ fn unwrap_keys(items: Vec<Key<'_>>) -> Vec<Cow<'_, str>> {
 fn usable_items<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Vec<T> {
     let items = raw.and_then(|raw| serde_json::from_str::<Vec<&'a RawValue>>(raw.get()).ok());
     items.unwrap_or_default().into_iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
-}
-
-/// A struct that may only be written as an object: serde would also take an array of its fields.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = T;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
-    }
 }
 
 /// An integer, also as text: one page of the provider's document calls a number a string.

@@ -4,6 +4,7 @@
 //! version (`ErrorCode` is 0 if anybody was served), read 2026-11-21.
 
 use crate::adapter::attribution::Attribution;
+use crate::adapter::fields::members::Object;
 use crate::adapter::wire::WireResponse;
 use crate::adapter::{Answer, DecodeError, Repeat, Verdict};
 use crate::domain::failure::{Cause, Failure, FailureKind};
@@ -15,7 +16,7 @@ use crate::providers::tencent_tim::wire::{self, Entry};
 
 /// Reads an answer, whatever its HTTP status: the body decides.
 pub(super) fn decode(recipients: Recipients<'_>, response: &WireResponse) -> Result<Answer, DecodeError> {
-    let answer: wire::Answer<'_> =
+    let Object(answer): Object<wire::Answer<'_>> =
         serde_json::from_slice(&response.body).map_err(|_| DecodeError::NotDocumented)?;
     if answer.status.is_none() && answer.code.is_none() {
         return Err(DecodeError::NotDocumented);
@@ -64,11 +65,13 @@ impl<'a> Listing<'a> {
         let Some(list) = list else {
             return Self { entries: Vec::new(), is_vague: false };
         };
-        match serde_json::from_str::<Vec<Entry<'a>>>(list.get()) {
-            Ok(entries) => Self {
-                is_vague: entries.iter().any(|entry| entry.account.and_then(wire::text_or_integer).is_none()),
-                entries,
-            },
+        match serde_json::from_str::<Vec<Object<Entry<'a>>>>(list.get()) {
+            Ok(entries) => {
+                let entries: Vec<_> = entries.into_iter().map(|Object(entry)| entry).collect();
+                let is_of_nobody =
+                    |entry: &Entry<'_>| entry.account.and_then(wire::text_or_integer).is_none();
+                Self { is_vague: entries.iter().any(is_of_nobody), entries }
+            }
             Err(_) => Self { entries: Vec::new(), is_vague: true },
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use proptest::prelude::*;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::adapter::wire::WireResponse;
 use crate::adapter::{Answer, DecodeError, Repeat, Verdict};
@@ -104,7 +105,8 @@ fn a_call_that_was_taken_whole_is_one_outcome() {
 /// Whether the bytes say that `id` was served: the documents' rule in other words.
 fn states_success(body: &[u8], id: &str) -> bool {
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
-        return false;
+        // A number beyond every range is JSON that this reader gives up on.
+        return serde_json::from_slice::<&RawValue>(body).is_ok();
     };
     let code = &answer["ErrorCode"];
     let is_zero = code.is_null() || *code == 0 || code.as_str().is_some_and(|text| text.parse() == Ok(0));

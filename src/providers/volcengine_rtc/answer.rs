@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::adapter::attribution::Attribution;
+use crate::adapter::fields::members::Object;
 use crate::adapter::wire::WireResponse;
 use crate::adapter::{Answer, Call, DecodeError, Repeat, Verdict};
 use crate::domain::failure::{Cause, Failure, FailureKind};
@@ -27,11 +28,14 @@ const FAILED_RECEIVER: &str = "FailedReceiver";
 pub(super) fn decode(call: &Call<'_>, response: &WireResponse) -> Result<Answer, DecodeError> {
     let text = std::str::from_utf8(&response.body).map_err(|_| DecodeError::NotDocumented)?;
     let parsed = wire::Response::parse(text).ok_or(DecodeError::NotDocumented)?;
-    let metadata = parsed.metadata.unwrap_or_default();
+    let metadata = parsed.metadata.map(|Object(metadata)| metadata).unwrap_or_default();
     let mut reading = Reading::default();
     let verdict = match (metadata.error, parsed.result) {
-        (Some(error), result) => reading.read_error(call, &error, result.as_ref(), response)?,
-        (None, Some(sent)) if response.status.is_success() => reading.read_sent(call, &sent),
+        (Some(Object(error)), result) => {
+            let result = result.map(|Object(result)| result);
+            reading.read_error(call, &error, result.as_ref(), response)?
+        }
+        (None, Some(Object(sent))) if response.status.is_success() => reading.read_sent(call, &sent),
         (None, _) => return Err(DecodeError::NotDocumented),
     };
     Ok(Answer { verdict, request_id: metadata.request_id, warnings: reading.into_warnings() })

@@ -6,7 +6,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::members::Key;
+use crate::adapter::fields::members::{Key, Object};
 
 /// `Content` of a text message.
 ///
@@ -106,10 +106,10 @@ pub(super) struct MediaExt<'a> {
 pub(super) struct Response<'a> {
     /// About the request.
     #[serde(rename = "ResponseMetadata")]
-    pub(super) metadata: Option<Metadata>,
+    pub(super) metadata: Option<Object<Metadata>>,
     /// About the receivers; absent on errors.
     #[serde(rename = "Result", borrow)]
-    pub(super) result: Option<Sent<'a>>,
+    pub(super) result: Option<Object<Sent<'a>>>,
 }
 
 /// About the request.
@@ -121,7 +121,7 @@ pub(super) struct Metadata {
     pub(super) request_id: Option<Box<str>>,
     /// Only on failure.
     #[serde(rename = "Error")]
-    pub(super) error: Option<Error>,
+    pub(super) error: Option<Object<Error>>,
 }
 
 /// Why the whole call failed.
@@ -180,18 +180,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for UserMessageIds<'a> {
 #[derive(Deserialize)]
 struct Refusal {
     #[serde(rename = "ResponseMetadata")]
-    metadata: Metadata,
+    metadata: Object<Metadata>,
 }
 
 impl<'a> Response<'a> {
     /// Reads an answer; an error is found even where the rest is malformed.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text)
-            .or_else(|_| {
-                serde_json::from_str::<Refusal>(text)
-                    .map(|refusal| Self { metadata: Some(refusal.metadata), result: None })
-            })
-            .ok()
+        let refusal = || {
+            let Object(refusal) = serde_json::from_str::<Object<Refusal>>(text).ok()?;
+            Some(Self { metadata: Some(refusal.metadata), result: None })
+        };
+        serde_json::from_str::<Object<Self>>(text).ok().map(|Object(response)| response).or_else(refusal)
     }
 }
 

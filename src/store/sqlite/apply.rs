@@ -19,8 +19,9 @@ use crate::store::stored::Unreadable;
 use crate::store::stored::packed::encode_recipients;
 use crate::store::stored::rows::{
     BatchRow, BatchRows, ChunkRow, CountsRow, RouteCounters, RouteRow, column, encode_warnings,
-    first_position, is_same, to_nanoseconds,
+    first_position, is_same, read_id, to_nanoseconds,
 };
+use crate::store::{Link, Linked};
 
 /// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`: the commit's own flush failed.
 /// Source: SQLite, result and error codes, section 5.
@@ -94,6 +95,33 @@ pub(super) async fn apply(
             write_batch(connection, rows).await?;
             Ok(Done::Changed(true))
         }
+        Change::Cancel(batch) => {
+            let cancel = query("UPDATE batches SET is_canceled = 1 WHERE id = ? AND completed_at IS NULL");
+            let canceled = cancel.bind(batch.to_string()).execute(connection).await?;
+            Ok(Done::Changed(canceled.rows_affected() > 0))
+        }
+        Change::Link(link) => Ok(Done::Linked(link_batches(connection, link).await?)),
+        Change::Unlink(child) => {
+            let unlink = query("DELETE FROM links WHERE child = ?").bind(child.to_string());
+            Ok(Done::Changed(unlink.execute(connection).await?.rows_affected() > 0))
+        }
+        Change::TakeCallbacks { now, until, most } => {
+            let take = "UPDATE callbacks SET due_at = ? WHERE batch IN \
+                (SELECT batch FROM callbacks WHERE due_at <= ? ORDER BY due_at LIMIT ?) \
+                RETURNING batch, failed_tries";
+            let taken = query(take).bind(until).bind(now).bind(column(*most)).fetch_all(connection).await?;
+            let taken = taken.iter().map(|row| Ok((read_id(row.try_get(0)?)?, row.try_get(1)?)));
+            Ok(Done::Taken(taken.collect::<Result<_, Flaw>>()?))
+        }
+        Change::EndCallback(batch) => {
+            let end = query("DELETE FROM callbacks WHERE batch = ?").bind(batch.to_string());
+            Ok(Done::Changed(end.execute(connection).await?.rows_affected() > 0))
+        }
+        Change::DelayCallback(batch, due_at) => {
+            let delay = "UPDATE callbacks SET due_at = ?, failed_tries = failed_tries + 1 WHERE batch = ?";
+            let delay = query(delay).bind(due_at).bind(batch.to_string());
+            Ok(Done::Changed(delay.execute(connection).await?.rows_affected() > 0))
+        }
         Change::Sweep(ages) => Ok(Done::Changed(retention::sweep(connection, ages).await?)),
         Change::Pulse => {
             let beat = "INSERT INTO pulse (id, count) VALUES (0, 0) ON CONFLICT (id) DO UPDATE SET count = count + 1";
@@ -129,6 +157,29 @@ async fn accept(
     Ok(Done::Written(orphans.unclaimed(rows.batch.id)))
 }
 
+/// Notes a link, unless the family is not the one that was read.
+async fn link_batches(connection: &mut SqliteConnection, link: &Link) -> Result<Linked, Flaw> {
+    let Link { root, parent, child, known_links } = link;
+    let (root, parent, child) = (root.to_string(), parent.to_string(), child.to_string());
+    let known = "SELECT EXISTS (SELECT 1 FROM links WHERE child = ?1), \
+        EXISTS (SELECT 1 FROM batches WHERE id = ?2), (SELECT count(*) FROM links WHERE root = ?3)";
+    let known = query(known).bind(&child).bind(&parent).bind(&root).fetch_one(&mut *connection).await?;
+    let (is_noted, is_kept, links): (bool, bool, i64) =
+        (known.try_get(0)?, known.try_get(1)?, known.try_get(2)?);
+    if is_noted {
+        return Ok(Linked::Noted);
+    }
+    if !is_kept {
+        return Ok(Linked::ParentGone);
+    }
+    if links != column(*known_links) {
+        return Ok(Linked::FamilyChanged);
+    }
+    let insert = query("INSERT INTO links (child, parent, root) VALUES (?, ?, ?)");
+    insert.bind(child).bind(parent).bind(root).execute(connection).await?;
+    Ok(Linked::Noted)
+}
+
 /// Writes a whole batch in place of what is known of it.
 async fn write_batch(connection: &mut SqliteConnection, rows: &BatchRows) -> Result<(), Error> {
     let BatchRows { batch, routes, chunks } = rows;
@@ -147,21 +198,23 @@ async fn write_batch(connection: &mut SqliteConnection, rows: &BatchRows) -> Res
 }
 
 async fn insert_batch(connection: &mut SqliteConnection, id: &str, row: &BatchRow) -> Result<(), Error> {
-    // `caller` stays NULL as long as a batch does not know it.
     let statement = "INSERT INTO batches \
-        (id, client_ref, created_at, expires_at, completed_at, canceled, on_invalid, retry_unknown, resend_of, \
-         warnings, total, accepted, failed, unknown) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        (id, caller, client_ref, created_at, expires_at, completed_at, canceled, is_canceled, on_invalid, \
+         retry_unknown, resend, callback, warnings, total, accepted, failed, unknown) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let insert = query(statement)
         .bind(id)
+        .bind(row.caller.as_deref())
         .bind(row.client_ref.as_deref())
         .bind(row.created_at)
         .bind(row.expires_at)
         .bind(row.completed_at)
         .bind(row.canceled)
+        .bind(row.is_canceled)
         .bind(&row.on_invalid)
         .bind(&row.retry_unknown)
-        .bind(row.resend_of.map(|parent| parent.to_string()))
+        .bind(row.resend.as_deref())
+        .bind(row.callback.as_deref())
         .bind(&row.warnings)
         .bind(row.counts.total)
         .bind(row.counts.accepted)
@@ -251,6 +304,11 @@ async fn finish(connection: &mut SqliteConnection, report: &Report) -> Result<()
     let kept_until = report.completed_at.and_then(|end| end.checked_add(KEY_LIFE)).map(to_nanoseconds);
     let update = query("UPDATE idempotency_keys SET expires_at = ? WHERE batch = ?");
     update.bind(kept_until).bind(&id).execute(&mut *connection).await?;
+    if report.batch.callback.is_some() {
+        let due = query("INSERT OR IGNORE INTO callbacks (batch, due_at, failed_tries) VALUES (?, ?, 0)");
+        let due = due.bind(&id).bind(report.completed_at.map(to_nanoseconds).unwrap_or_default());
+        due.execute(connection).await?;
+    }
     Ok(())
 }
 

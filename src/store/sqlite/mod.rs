@@ -27,14 +27,16 @@ use tracing::error;
 
 use crate::domain::id::BatchId;
 use crate::domain::report::{Report, Settled};
-use crate::store::durable::{Accepted, Chunk, Durable, KnownKey, NewBatch, Unfinished};
+use crate::store::durable::{
+    Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, KnownKey, NewBatch, Unfinished,
+};
 use crate::store::memory::MemoryStore;
 pub use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::{Change, Done, Job};
 use crate::store::stored::Providers;
-use crate::store::stored::rows::{BatchRows, ChunkRow, first_position};
-use crate::store::{Filter, Store, StoreError, StoreFuture, Summary};
+use crate::store::stored::rows::{BatchRows, ChunkRow, first_position, to_nanoseconds};
+use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -59,6 +61,7 @@ pub struct SqliteStore {
     records: mpsc::Sender<Job>,
     readers: SqlitePool,
     providers: Providers,
+    now: Now,
     orphans: Arc<Orphans>,
     dropped: Arc<AtomicU64>,
     tasks: TaskTracker,
@@ -139,6 +142,25 @@ impl Store for SqliteStore {
         })
     }
 
+    fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
+        Box::pin(async move {
+            let linked = match self.change(Change::Link(link)).await? {
+                Done::Linked(linked) => linked,
+                _ => return Err(StoreError::Unsettled),
+            };
+            // A parent that was never written because the file was behind is only here.
+            let is_here = linked != Linked::FamilyChanged && self.memory.find(link.parent).await?.is_some();
+            if is_here { self.memory.link(link).await } else { Ok(linked) }
+        })
+    }
+
+    fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.memory.unlink(link).await?;
+            self.change(Change::Unlink(link.child)).await.map(drop)
+        })
+    }
+
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
     }
@@ -155,7 +177,7 @@ impl Durable for SqliteStore {
                     Ok(Accepted::Written)
                 }
                 Done::KeyTaken(known) => Ok(Accepted::KeyTaken(known)),
-                Done::Changed(_) => Err(StoreError::Unsettled),
+                Done::Changed(_) | Done::Linked(_) | Done::Taken(_) => Err(StoreError::Unsettled),
             }
         })
     }
@@ -183,7 +205,7 @@ impl Durable for SqliteStore {
             let change = Change::Settle(batch, ChunkRow::done(route_index, &settled)?);
             match self.change(change).await? {
                 Done::Changed(false) => Err(StoreError::Corrupt(format!("{batch} is not there"))),
-                Done::Changed(true) | Done::Written(_) | Done::KeyTaken(_) => Ok(()),
+                _ => Ok(()),
             }
         })
     }
@@ -192,6 +214,39 @@ impl Durable for SqliteStore {
         Box::pin(async move {
             self.change(Change::Finish(Arc::clone(&report))).await?;
             self.keep(report).await
+        })
+    }
+
+    fn cancel(&self, batch: BatchId) -> StoreFuture<'_, ()> {
+        Box::pin(async move { self.change(Change::Cancel(batch)).await.map(drop) })
+    }
+
+    fn canceled_elsewhere(&self) -> StoreFuture<'_, Vec<BatchId>> {
+        // There is no other process.
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn due_callbacks(&self, most: usize) -> StoreFuture<'_, Vec<DueCallback>> {
+        Box::pin(async move {
+            let now = (self.now)();
+            let until = to_nanoseconds(now.checked_add(CALLBACK_LEASE).unwrap_or(now));
+            let take = Change::TakeCallbacks { now: to_nanoseconds(now), until, most };
+            match self.change(take).await? {
+                Done::Taken(taken) => read::callbacks(&self.readers, taken).await,
+                _ => Err(StoreError::Unsettled),
+            }
+        })
+    }
+
+    fn end_callback(&self, batch: BatchId) -> StoreFuture<'_, ()> {
+        Box::pin(async move { self.change(Change::EndCallback(batch)).await.map(drop) })
+    }
+
+    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let now = (self.now)();
+            let due_at = to_nanoseconds(now.checked_add(after).unwrap_or(now));
+            self.change(Change::DelayCallback(batch, due_at)).await.map(drop)
         })
     }
 

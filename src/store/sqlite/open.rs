@@ -101,7 +101,8 @@ impl SqliteStore {
             _lock: lock,
         };
         tasks.spawn(writer.run());
-        let sweeping = retention::sweep_for_ever(changes.downgrade(), opening.retention, opening.now);
+        let sweeping =
+            retention::sweep_for_ever(changes.downgrade(), opening.retention, Arc::clone(&opening.now));
         let until_closing = closing.clone();
         tasks.spawn(async move { until_closing.run_until_cancelled(sweeping).await });
         Ok(Self {
@@ -110,6 +111,7 @@ impl SqliteStore {
             records,
             readers,
             providers: opening.providers,
+            now: opening.now,
             orphans,
             dropped,
             tasks,

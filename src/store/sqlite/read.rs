@@ -7,7 +7,8 @@ use sqlx::{Error, Row as _, SqlitePool, query};
 
 use crate::domain::id::BatchId;
 use crate::domain::outcome::Counts;
-use crate::store::durable::{KnownKey, Unfinished};
+use crate::domain::report::Status;
+use crate::store::durable::{DueCallback, KnownKey, Unfinished};
 use crate::store::sqlite::apply::Flaw;
 use crate::store::stored::rows::{
     BatchRow, BatchRows, ChunkRow, CountsRow, RouteCounters, RouteRow, from_nanoseconds, read_channel,
@@ -42,8 +43,9 @@ async fn rows(readers: &SqlitePool, id: BatchId) -> Result<Option<BatchRows>, Fl
     // One transaction, so that all rows are of one moment.
     let mut transaction = readers.begin().await?;
     let name = id.to_string();
-    let batch = "SELECT client_ref, created_at, expires_at, completed_at, canceled, on_invalid, retry_unknown, \
-        resend_of, warnings, total, accepted, failed, unknown FROM batches WHERE id = ?";
+    let batch = "SELECT caller, client_ref, created_at, expires_at, completed_at, canceled, is_canceled, \
+        on_invalid, retry_unknown, resend, callback, warnings, total, accepted, failed, unknown \
+        FROM batches WHERE id = ?";
     let Some(batch) = query(batch).bind(&name).fetch_optional(&mut *transaction).await? else {
         return Ok(None);
     };
@@ -54,18 +56,20 @@ async fn rows(readers: &SqlitePool, id: BatchId) -> Result<Option<BatchRows>, Fl
     let chunks = "SELECT route_index, first_position, positions, outcomes, attempts, accepted, failed, unknown \
         FROM chunks WHERE batch = ? ORDER BY route_index, first_position";
     let chunks = query(chunks).bind(&name).fetch_all(&mut *transaction).await?;
+    let links = query("SELECT child FROM links WHERE parent = ? ORDER BY child").bind(&name);
+    let links = links.fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(Some(BatchRows {
-        batch: batch_row(id, &batch)?,
+        batch: batch_row(id, &batch, &links)?,
         routes: routes.iter().map(route_row).collect::<Result<_, _>>()?,
         chunks: chunks.iter().map(chunk_row).collect::<Result<_, _>>()?,
     }))
 }
 
-fn batch_row(id: BatchId, row: &SqliteRow) -> Result<BatchRow, Flaw> {
-    let resend_of: Option<String> = row.try_get("resend_of")?;
+fn batch_row(id: BatchId, row: &SqliteRow, links: &[SqliteRow]) -> Result<BatchRow, Flaw> {
     Ok(BatchRow {
         id,
+        caller: optional_text(row, "caller")?,
         client_ref: optional_text(row, "client_ref")?,
         created_at: row.try_get("created_at")?,
         expires_at: row.try_get("expires_at")?,
@@ -73,7 +77,10 @@ fn batch_row(id: BatchId, row: &SqliteRow) -> Result<BatchRow, Flaw> {
         canceled: row.try_get("canceled")?,
         on_invalid: row.try_get("on_invalid")?,
         retry_unknown: row.try_get("retry_unknown")?,
-        resend_of: resend_of.as_deref().map(read_id).transpose()?,
+        resend: row.try_get("resend")?,
+        callback: optional_text(row, "callback")?,
+        resends: links.iter().map(|link| Ok(read_id(link.try_get(0)?)?)).collect::<Result<_, Flaw>>()?,
+        is_canceled: row.try_get("is_canceled")?,
         warnings: row.try_get("warnings")?,
         counts: CountsRow { total: row.try_get("total")?, ..counts_row(row)? },
     })
@@ -137,33 +144,65 @@ async fn summaries(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Summary>
          unknown + CASE WHEN completed_at IS NULL THEN \
              (SELECT coalesce(sum(unknown), 0) FROM chunks WHERE batch = id) ELSE 0 END AS unknown \
          FROM batches \
-         WHERE (?1 IS NULL OR caller = ?1) AND (?2 IS NULL OR (completed_at IS NOT NULL) = ?2) \
+         WHERE (?1 IS NULL OR caller = ?1) \
+         AND (?2 IS NULL OR (completed_at IS NOT NULL) = ?2) AND (?6 IS NULL OR canceled = ?6) \
          AND (?3 IS NULL OR EXISTS (SELECT 1 FROM routes WHERE routes.batch = id AND channel = ?3)) \
          AND (?4 IS NULL OR id < ?4) ORDER BY id DESC LIMIT ?5";
     let found = query(statement)
         .bind(filter.caller.as_deref())
-        .bind(filter.is_over)
+        .bind(filter.status.map(|status| status != Status::Processing))
         .bind(filter.channel.as_ref().map(|channel| channel.as_str()))
         .bind(filter.before.map(|id| id.to_string()))
-        .bind(i64::try_from(filter.most).unwrap_or(i64::MAX));
+        .bind(i64::try_from(filter.most).unwrap_or(i64::MAX))
+        .bind(match filter.status {
+            None | Some(Status::Processing) => None,
+            Some(status) => Some(status == Status::Canceled),
+        });
     let mut lines = Vec::new();
     for row in found.fetch_all(&mut *transaction).await? {
-        let id: String = row.try_get("id")?;
-        let channels = query("SELECT channel FROM routes WHERE batch = ? ORDER BY route_index").bind(&id);
-        let channels = channels.fetch_all(&mut *transaction).await?;
-        let channels = channels.iter().map(|row| Ok(read_channel(row.try_get(0)?)?));
-        lines.push(Summary {
-            id: read_id(&id)?,
-            client_ref: optional_text(&row, "client_ref")?,
-            created_at: from_nanoseconds(row.try_get("created_at")?),
-            completed_at: row.try_get::<Option<i64>, _>("completed_at")?.map(from_nanoseconds),
-            canceled: row.try_get("canceled")?,
-            channels: channels.collect::<Result<_, Flaw>>()?,
-            counts: Counts::from(CountsRow { total: row.try_get("total")?, ..counts_row(&row)? }),
-        });
+        lines.push(summary(&mut transaction, &row).await?);
     }
     transaction.commit().await?;
     Ok(lines)
+}
+
+async fn summary(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Summary, Flaw> {
+    let id: String = row.try_get("id")?;
+    let channels = query("SELECT channel FROM routes WHERE batch = ? ORDER BY route_index").bind(&id);
+    let channels = channels.fetch_all(connection).await?;
+    let channels = channels.iter().map(|row| Ok(read_channel(row.try_get(0)?)?));
+    Ok(Summary {
+        id: read_id(&id)?,
+        client_ref: optional_text(row, "client_ref")?,
+        created_at: from_nanoseconds(row.try_get("created_at")?),
+        completed_at: row.try_get::<Option<i64>, _>("completed_at")?.map(from_nanoseconds),
+        canceled: row.try_get("canceled")?,
+        channels: channels.collect::<Result<_, Flaw>>()?,
+        counts: Counts::from(CountsRow { total: row.try_get("total")?, ..counts_row(row)? }),
+    })
+}
+
+/// The ends of these batches and where they are to be told; `taken` as it came from the writer.
+pub(super) async fn callbacks(
+    readers: &SqlitePool,
+    taken: Vec<(BatchId, u32)>,
+) -> Result<Vec<DueCallback>, StoreError> {
+    Ok(due_callbacks(readers, taken).await?)
+}
+
+async fn due_callbacks(readers: &SqlitePool, taken: Vec<(BatchId, u32)>) -> Result<Vec<DueCallback>, Flaw> {
+    let mut connection = readers.acquire().await?;
+    let mut due = Vec::with_capacity(taken.len());
+    let statement = "SELECT id, client_ref, created_at, completed_at, canceled, callback, total, accepted, failed, \
+        unknown FROM batches WHERE id = ? AND callback IS NOT NULL";
+    for (batch, failed_tries) in taken {
+        let row = query(statement).bind(batch.to_string()).fetch_optional(&mut *connection).await?;
+        // Deleted meanwhile: it was too old.
+        let Some(row) = row else { continue };
+        let url = Arc::from(row.try_get::<String, _>("callback")?);
+        due.push(DueCallback { summary: summary(&mut connection, &row).await?, url, failed_tries });
+    }
+    Ok(due)
 }
 
 /// The batch of a key.

@@ -75,6 +75,8 @@ pub(super) async fn sweep(connection: &mut SqliteConnection, ages: &Ages) -> Res
             .execute(&mut *connection)
             .await?;
         query("DELETE FROM batches WHERE id = ?").bind(&id).execute(&mut *connection).await?;
+        // A resend that is younger than its parent keeps its own link: nobody may forget that it was sent.
+        query("DELETE FROM links WHERE child = ?").bind(&id).execute(&mut *connection).await?;
     }
     let chunks = query(
         "DELETE FROM chunks WHERE (batch, route_index, first_position) IN \

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
-use crate::store::StoreError;
 use crate::store::durable::{IdempotencyKey, KnownKey};
 use crate::store::sqlite::apply::{self, Flaw};
 use crate::store::sqlite::orphans::{Orphans, Unclaimed};
 use crate::store::sqlite::retention::Ages;
 use crate::store::stored::rows::{BatchRows, ChunkRow};
+use crate::store::{Link, Linked, StoreError};
 
 /// Most changes of one transaction.
 const MOST_CHANGES: usize = 512;
@@ -35,6 +35,18 @@ pub(super) enum Change {
     Settle(BatchId, ChunkRow),
     Finish(Arc<Report>),
     Record(Box<BatchRows>),
+    Cancel(BatchId),
+    Link(Link),
+    /// Takes back the link of this child.
+    Unlink(BatchId),
+    /// Takes callbacks that are due `now` and lets them be due again at `until`.
+    TakeCallbacks {
+        now: i64,
+        until: i64,
+        most: usize,
+    },
+    EndCallback(BatchId),
+    DelayCallback(BatchId, i64),
     Sweep(Ages),
     Pulse,
     /// Lets the file grow to so many pages and no further.
@@ -51,6 +63,9 @@ pub(super) enum Done {
     Written(Unclaimed),
     /// Another batch has the key.
     KeyTaken(KnownKey),
+    Linked(Linked),
+    /// The batches whose callbacks were taken, and how many tries of each failed.
+    Taken(Vec<(BatchId, u32)>),
 }
 
 /// A change and who waits for it.
@@ -235,7 +250,16 @@ impl Change {
         match self {
             Self::Accept(rows, _) | Self::Record(rows) => rows.bytes(),
             Self::Begin(_, chunk) | Self::Settle(_, chunk) => chunk.bytes(),
-            Self::Finish(_) | Self::Release(..) | Self::Sweep(_) | Self::Pulse => 256,
+            Self::Finish(_)
+            | Self::Release(..)
+            | Self::Cancel(_)
+            | Self::Link(_)
+            | Self::Unlink(_)
+            | Self::TakeCallbacks { .. }
+            | Self::EndCallback(_)
+            | Self::DelayCallback(..)
+            | Self::Sweep(_)
+            | Self::Pulse => 256,
             #[cfg(test)]
             Self::Limit(_) => 0,
         }

@@ -45,10 +45,11 @@ fn message<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Message>, D
     StoredMessage::deserialize(deserializer).map(Arc::new)
 }
 
-/// Writes everything but the channel and `to`, which have columns of their own.
+/// Writes everything but the channel, `to` and whom a resend goes to, which have columns of their own.
 pub(super) fn encode_route(route: &Route) -> Result<String, Unreadable> {
     // Taken apart, so that a new field has to be looked at here.
-    let Route { channel: _, sender, to: _, target_type, message, ext, push, provider_options } = route;
+    let Route { channel: _, sender, to: _, target_type, message, ext, push, provider_options, only: _ } =
+        route;
     to_document(StoredRoute {
         sender: sender.clone(),
         target_type: target_type.map(|target_type| target_type.as_str().into()),
@@ -59,7 +60,7 @@ pub(super) fn encode_route(route: &Route) -> Result<String, Unreadable> {
     })
 }
 
-/// Reads what [`encode_route`] wrote.
+/// Reads what [`encode_route`] wrote; of a resend without whom it goes to.
 pub(super) fn decode_route(
     text: &str,
     channel: ChannelName,
@@ -82,5 +83,6 @@ pub(super) fn decode_route(
         ext: stored.ext,
         push: stored.push.map(|push| push.0),
         provider_options: stored.provider_options,
+        only: None,
     })
 }

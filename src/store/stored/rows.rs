@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+use crate::domain::batch::{Batch, OnInvalid, Resend, RetryUnknown};
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::outcome::Counts;
 use crate::domain::recipients::{Positions, RecipientList, narrow};
@@ -37,6 +37,7 @@ pub(crate) struct BatchRows {
 #[derive(Debug)]
 pub(crate) struct BatchRow {
     pub(crate) id: BatchId,
+    pub(crate) caller: Option<Arc<str>>,
     pub(crate) client_ref: Option<Arc<str>>,
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
@@ -44,8 +45,13 @@ pub(crate) struct BatchRow {
     pub(crate) canceled: bool,
     pub(crate) on_invalid: String,
     pub(crate) retry_unknown: String,
-    pub(crate) resend_of: Option<BatchId>,
+    pub(crate) resend: Option<String>,
+    pub(crate) callback: Option<Arc<str>>,
     pub(crate) warnings: String,
+    /// Batches that send some of its recipients again.
+    pub(crate) resends: Vec<BatchId>,
+    /// Whether no further call may start.
+    pub(crate) is_canceled: bool,
     /// Of a batch that has ended: everybody. Before: those that were decided without a call.
     pub(crate) counts: CountsRow,
 }
@@ -93,6 +99,13 @@ pub(crate) struct ChunkRow {
     pub(crate) outcomes: Option<Vec<u8>>,
     pub(crate) attempts: i64,
     pub(crate) counts: CountsRow,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredResend {
+    of: String,
+    root: String,
+    root_routes: Vec<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -178,7 +191,7 @@ impl BatchRows {
         let mut routes = Vec::with_capacity(self.routes.len());
         let mut reports = Vec::with_capacity(self.routes.len());
         for row in self.routes {
-            let (route, report) = row.decode(providers)?;
+            let (route, report) = row.decode(providers, self.batch.resend.is_some())?;
             routes.push(Arc::new(route));
             reports.push(report);
         }
@@ -197,18 +210,30 @@ impl BatchRows {
                 }
             }
         }
+        let is_canceled = self.batch.is_canceled;
         let report = self.batch.decode(routes, reports)?;
-        Ok(Unfinished { report: Arc::new(report), in_flight })
+        Ok(Unfinished { report: Arc::new(report), in_flight, is_canceled })
     }
 }
 
 impl BatchRow {
     fn encode(report: &Report) -> Result<Self, Unreadable> {
         // Taken apart, so that a new field has to be looked at here.
-        let Batch { id, client_ref, created_at, expires_at, on_invalid, retry_unknown, routes: _, resend_of } =
-            &*report.batch;
+        let Batch {
+            id,
+            caller,
+            client_ref,
+            created_at,
+            expires_at,
+            on_invalid,
+            retry_unknown,
+            routes: _,
+            resend,
+            callback,
+        } = &*report.batch;
         Ok(Self {
             id: *id,
+            caller: caller.clone(),
             client_ref: client_ref.clone(),
             created_at: to_nanoseconds(*created_at),
             expires_at: to_nanoseconds(*expires_at),
@@ -222,8 +247,11 @@ impl BatchRow {
                 RetryUnknown::Never => "never".to_owned(),
                 RetryUnknown::Allowed => "allowed".to_owned(),
             },
-            resend_of: *resend_of,
+            resend: resend.as_ref().map(encode_resend).transpose()?,
+            callback: callback.clone(),
             warnings: encode_warnings(&report.warnings)?,
+            resends: report.resends.clone(),
+            is_canceled: false,
             counts: Self::counts(report),
         })
     }
@@ -253,13 +281,15 @@ impl BatchRow {
         };
         let batch = Batch {
             id: self.id,
+            caller: self.caller,
             client_ref: self.client_ref,
             created_at: from_nanoseconds(self.created_at),
             expires_at: from_nanoseconds(self.expires_at),
             on_invalid,
             retry_unknown,
             routes,
-            resend_of: self.resend_of,
+            resend: self.resend.as_deref().map(decode_resend).transpose()?,
+            callback: self.callback,
         };
         Ok(Report {
             batch: Arc::new(batch),
@@ -267,7 +297,7 @@ impl BatchRow {
             canceled: self.canceled,
             routes: reports,
             warnings: decode_warnings(&self.warnings)?,
-            resends: Vec::new(),
+            resends: self.resends,
             eta: None,
         })
     }
@@ -304,7 +334,7 @@ impl RouteRow {
         })
     }
 
-    fn decode(self, providers: Providers) -> Result<(Route, RouteReport), Unreadable> {
+    fn decode(self, providers: Providers, is_resend: bool) -> Result<(Route, RouteReport), Unreadable> {
         let channel = read_channel(&self.channel)?;
         let provider = providers(&self.provider)
             .ok_or_else(|| Unreadable(format!("no provider `{}`", self.provider)))?;
@@ -322,7 +352,9 @@ impl RouteRow {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(Unreadable::new("half of the unsent")),
         };
-        let route = decode_route(&self.route, channel.clone(), entries)?;
+        // Whom a resend goes to was chosen when it began: they are its recipients.
+        let only = is_resend.then(|| Arc::clone(&recipients));
+        let route = Route { only, ..decode_route(&self.route, channel.clone(), entries)? };
         let report = RouteReport {
             channel,
             provider,
@@ -415,6 +447,16 @@ pub(crate) fn read_id(text: &str) -> Result<BatchId, Unreadable> {
 
 fn u32_of(column: i64) -> Result<u32, Unreadable> {
     u32::try_from(column).map_err(|_| Unreadable::new("a count out of range"))
+}
+
+fn encode_resend(resend: &Resend) -> Result<String, Unreadable> {
+    let Resend { of, root, root_routes } = resend;
+    to_document(StoredResend { of: of.to_string(), root: root.to_string(), root_routes: root_routes.clone() })
+}
+
+fn decode_resend(text: &str) -> Result<Resend, Unreadable> {
+    let StoredResend { of, root, root_routes } = from_document(text)?;
+    Ok(Resend { of: read_id(&of)?, root: read_id(&root)?, root_routes })
 }
 
 /// Writes warnings.

@@ -7,7 +7,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+use crate::domain::batch::{Batch, OnInvalid, Resend, RetryUnknown};
 use crate::domain::failure::{Cause, Failure, FailureKind, Source};
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::json::{JsonText, TextOrJson};
@@ -39,7 +39,7 @@ pub(crate) fn same(report: &Report) -> String {
             format!("{whose:?} {:?} {counted:?} {lines:?}", route.recipients)
         })
         .collect();
-    let end = (report.completed_at, report.canceled, &report.warnings);
+    let end = (report.completed_at, report.canceled, &report.warnings, &report.resends);
     format!("{:?} {end:?} {routes:?}", report.batch)
 }
 
@@ -61,17 +61,20 @@ pub(crate) fn numbered(number: u64, to: &[&str]) -> Arc<Report> {
         ext: None,
         push: None,
         provider_options: None,
+        only: None,
     };
     let created_at = from_nanoseconds(i64::try_from(number).unwrap() * 1_000_000);
     let batch = Batch {
         id: BatchId::new(number, 7),
+        caller: Some("shop".into()),
         client_ref: Some("order-1".into()),
         created_at,
         expires_at: created_at + Duration::from_secs(600),
         on_invalid: OnInvalid::Skip,
         retry_unknown: RetryUnknown::Never,
         routes: vec![Arc::new(route)],
-        resend_of: None,
+        resend: None,
+        callback: None,
     };
     let route = RouteReport {
         channel,
@@ -352,6 +355,7 @@ fn any_route() -> impl Strategy<Value = (Route, RouteReport)> {
                 ext,
                 push,
                 provider_options,
+                only: None,
             };
             let mut report = RouteReport {
                 channel,
@@ -394,22 +398,35 @@ pub(crate) fn any_report() -> impl Strategy<Value = Report> {
     let warnings = vec(warning, 0..3);
     let times = (0..i64::MAX, 0..i64::MAX, option::of(0..i64::MAX));
     let choices = (any::<bool>(), any::<bool>(), any::<bool>());
-    let names = (any::<u64>(), any::<u128>(), option::of(text()), option::of(any::<u64>()));
+    let belonging = (option::of(text()), option::of(any::<u64>()), option::of(text()));
+    let names = (any::<u64>(), any::<u128>(), option::of(text()), belonging);
     (vec(any_route(), 1..3), warnings, times, choices, names).prop_map(
         |(routes, warnings, (created_at, expires_at, completed_at), choices, names)| {
             let (canceled, is_reject, is_allowed) = choices;
-            let (number, randomness, client_ref, resend_of) = names;
-            let (routes, reports): (Vec<_>, Vec<_>) =
-                routes.into_iter().map(|(route, report)| (Arc::new(route), report)).unzip();
+            let (number, randomness, client_ref, (caller, resend_of, callback)) = names;
+            let (routes, reports): (Vec<_>, Vec<_>) = routes
+                .into_iter()
+                .map(|(route, report)| {
+                    let only = resend_of.map(|_| Arc::clone(&report.recipients));
+                    (Arc::new(Route { only, ..route }), report)
+                })
+                .unzip();
+            let resend = resend_of.map(|number| Resend {
+                of: BatchId::new(number, 0),
+                root: BatchId::new(number, 1),
+                root_routes: (0..routes.len()).rev().collect(),
+            });
             let batch = Batch {
                 id: BatchId::new(number, randomness),
+                caller: caller.map(Arc::from),
                 client_ref,
                 created_at: from_nanoseconds(created_at),
                 expires_at: from_nanoseconds(expires_at),
                 on_invalid: if is_reject { OnInvalid::Reject } else { OnInvalid::Skip },
                 retry_unknown: if is_allowed { RetryUnknown::Allowed } else { RetryUnknown::Never },
                 routes,
-                resend_of: resend_of.map(|number| BatchId::new(number, 0)),
+                resend,
+                callback: callback.map(Arc::from),
             };
             let warnings = warnings.into_iter().map(|(code, has_channel, pointer, detail)| Warning {
                 code,

@@ -1,6 +1,10 @@
 //! What the gateway promises its callers, one test or more for each promise.
 
+mod faults;
+mod keys;
+mod limits;
 mod refusals;
+mod resend;
 mod results;
 mod running;
 mod secrets;

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
+use imcast::api::keys::key::Key;
 use serde_json::json;
 
-use super::{CHANNEL, channel, losses, page, provider};
+use super::{CHANNEL, channel, keys, losses, page, provider, willing};
 use crate::accounts::{ACCOUNTS, Account, CANARY};
 use crate::fake_provider::{FakeProvider, Reply, Response};
 use crate::harness::TestGateway;
@@ -69,11 +70,36 @@ async fn everything_answered(account: &'static Account) -> String {
     }
     seen.push_str(&gateway.send(&account.send("nobody")).await.text);
     seen.push_str(&gateway.post("/v1/batches/plan", &send.to_string(), &[]).await.text);
-    for path in ["/v1/channels", &format!("/v1/channels/{CHANNEL}"), "/v1/batches", "/readyz"] {
+    for path in ["/v1/channels", &format!("/v1/channels/{CHANNEL}"), "/v1/batches", "/readyz", "/metrics"] {
         seen.push_str(&gateway.get(path).await.text);
     }
     send["no_such_field"] = json!(1);
     seen.push_str(&gateway.send(&send).await.text);
+    seen
+}
+
+/// All that the gateway answers to a key that it knows and to one that it does not.
+async fn everything_answered_to_keys(good: &Key, wrong: &Key) -> String {
+    let account = Account::of("openim");
+    let fake = willing(account).await;
+    let gateway = TestGateway::start(&format!(
+        "{}{}",
+        channel(CHANNEL, account, &fake, ""),
+        keys::table("caller", good, "recipients_per_minute = 4\nchannels = ['under-test']")
+    ))
+    .await;
+    let mut seen = String::new();
+    for key in [good, wrong, good] {
+        let authorization = format!("Bearer {}", key.text.expose());
+        let headers = [("authorization", &*authorization)];
+        for path in ["/v1/batches", "/v1/batches/plan", "/no/such/path"] {
+            for channel in [CHANNEL, "nobody"] {
+                let answer = gateway.post(path, &account.send(channel).to_string(), &headers).await;
+                seen.push_str(&format!("{} {:?} {}", answer.status, answer.headers, answer.text));
+            }
+        }
+        seen.push_str(&gateway.get_with("/v1/channels", &headers).await.text);
+    }
     seen
 }
 
@@ -84,14 +110,19 @@ async fn no_secret_is_answered_or_logged() {
     for account in ACCOUNTS {
         seen.push_str(&everything_answered(account).await);
     }
-    for secret in [CANARY, "TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "Signature=", "usersig=e"] {
+    let keys = [Key::generate().unwrap(), Key::generate().unwrap()];
+    seen.push_str(&everything_answered_to_keys(&keys[0], &keys[1]).await);
+    let [good, wrong] = keys.map(|key| key.text.expose().split_once('.').unwrap().1.to_owned());
+    for secret in [CANARY, "TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "Signature=", "usersig=e", &good, &wrong] {
         assert!(!seen.contains(secret), "an answer shows {secret}");
     }
     assert!(seen.contains("[redacted]"), "a plan shows that something is hidden");
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     let log = String::from_utf8_lossy(&log);
     assert!(log.contains("Batch finished."), "the log is collected");
-    for secret in [CANARY, "TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "Signature=", "usersig=", CONTENT] {
+    for secret in
+        [CANARY, "TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "Signature=", "usersig=", CONTENT, &good, &wrong]
+    {
         let place = log.find(secret);
         assert!(
             place.is_none(),

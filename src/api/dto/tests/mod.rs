@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::keys::caller::Caller;
 use crate::domain::batch::{OnInvalid, RetryUnknown};
 use crate::domain::id::BatchId;
 use crate::domain::message::Message;
@@ -22,9 +23,12 @@ fn provider_of(name: &str) -> Option<&'static str> {
     }
 }
 
+static ANYBODY: Caller = Caller::anybody();
+
 fn context() -> Context<'static> {
     Context {
         id: BatchId::new(1, 1),
+        caller: &ANYBODY,
         now: now(),
         max_age: Duration::from_secs(3600),
         most_routes: 3,
@@ -269,6 +273,10 @@ fn reads_a_stream_of_recipients() {
             .unwrap();
     let route = &decoded.batch.routes[0];
     assert_eq!(route.to.iter().collect::<Vec<_>>(), ["a", "7", "c"]);
+    // A file that went through two conversions of line ends.
+    let twice_converted = format!("{head}\r\r\n\"a\"\r\r\n\r\r\n7\r\r\n");
+    let decoded = decode_lines(&twice_converted, &context()).unwrap();
+    assert_eq!(decoded.batch.routes[0].to.iter().collect::<Vec<_>>(), ["a", "7"]);
     let found = |text: &str| faults(decode_lines(text, &context()));
     assert_eq!(found(&format!("{head}\n\"a\"\ntrue")), ["/to/1 wrong_type"]);
     assert_eq!(found(&format!("{head}\n\"a")), ["not JSON"]);

@@ -3,12 +3,14 @@
 //! Raw HTTP/1.1 over TCP, so that it can misbehave in every way a socket can. Its ledger is the only witness
 //! of what was sent: no test judges the gateway by what the gateway says about itself.
 
+mod serving;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -24,6 +26,8 @@ pub(crate) struct Arrival {
     /// Names in lower case, in the order of arrival.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Bytes of head and body together, as they came over the wire.
+    pub(crate) size: usize,
 }
 
 impl Arrival {
@@ -58,8 +62,12 @@ pub(crate) enum Reply {
     Hang,
     /// Closes the connection with a reset.
     Reset,
-    /// Sends only so many bytes of the answer, head included, then closes.
+    /// Sends only so many bytes of the answer, head included, then closes; more than it has: closes after it.
     Cut(Response, usize),
+    /// Answers byte by byte.
+    Drip(Response),
+    /// Announces an endless chunked body and sends so many bytes of it unless the client hangs up before.
+    Flood(Response, u64),
 }
 
 /// An answer.
@@ -80,12 +88,17 @@ impl Response {
     }
 
     fn bytes(&self) -> Vec<u8> {
+        let head = format!("{}content-length: {}\r\n\r\n", self.head(), self.body.len());
+        [head.as_bytes(), &self.body].concat()
+    }
+
+    /// The head without what says how long the body is.
+    fn head(&self) -> String {
         let mut head = format!("HTTP/1.1 {} Fake\r\n", self.status);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
-        [head.as_bytes(), &self.body].concat()
+        head
     }
 }
 
@@ -122,6 +135,15 @@ struct Shared {
     ledger: Mutex<Vec<Arrival>>,
     arrived: Notify,
     script: Mutex<Script>,
+    unfinished: Mutex<Vec<Vec<u8>>>,
+    flooded_bytes: AtomicU64,
+    connections: Mutex<Connections>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Connections {
+    taken: usize,
+    open: usize,
 }
 
 impl FakeProvider {
@@ -147,6 +169,10 @@ impl FakeProvider {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }
@@ -158,6 +184,28 @@ impl FakeProvider {
     /// Everything that has arrived, in order.
     pub(crate) fn ledger(&self) -> Vec<Arrival> {
         self.shared.ledger.lock().unwrap().clone()
+    }
+
+    /// The bytes of every request that broke off before its end.
+    pub(crate) fn unfinished(&self) -> Vec<Vec<u8>> {
+        self.shared.unfinished.lock().unwrap().clone()
+    }
+
+    /// Bytes of endless bodies that the system took from it.
+    pub(crate) fn flooded_bytes(&self) -> u64 {
+        self.shared.flooded_bytes.load(Ordering::Acquire)
+    }
+
+    /// Waits until at least `taken` connections have come and all of them are over.
+    pub(crate) async fn idle(&self, taken: usize) {
+        loop {
+            let notified = self.shared.arrived.notified();
+            let connections = *self.shared.connections.lock().unwrap();
+            if connections.taken >= taken && connections.open == 0 {
+                return;
+            }
+            notified.await;
+        }
     }
 
     /// Waits until at least `count` requests have arrived.
@@ -174,7 +222,19 @@ impl FakeProvider {
 
 impl Shared {
     fn new(script: Script) -> Self {
-        Self { ledger: Mutex::default(), arrived: Notify::new(), script: Mutex::new(script) }
+        Self {
+            ledger: Mutex::default(),
+            arrived: Notify::new(),
+            script: Mutex::new(script),
+            unfinished: Mutex::default(),
+            flooded_bytes: AtomicU64::new(0),
+            connections: Mutex::default(),
+        }
+    }
+
+    fn count_connections(&self, count: impl FnOnce(&mut Connections)) {
+        count(&mut self.connections.lock().unwrap());
+        self.arrived.notify_waiters();
     }
 
     fn record(&self, arrival: &Arrival) -> Reply {
@@ -191,82 +251,16 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>, end: Cancellatio
             accepted = listener.accept() => accepted.unwrap(),
         };
         let (shared, end) = (Arc::clone(&shared), end.clone());
+        shared.count_connections(|connections| {
+            connections.taken += 1;
+            connections.open += 1;
+        });
         tasks.spawn(async move {
             tokio::select! {
                 () = end.cancelled() => {}
-                () = serve(stream, &shared) => {}
+                () = serving::serve(stream, &shared) => {}
             }
+            shared.count_connections(|connections| connections.open -= 1);
         });
-    }
-}
-
-async fn serve(mut stream: TcpStream, shared: &Shared) {
-    stream.set_nodelay(true).unwrap();
-    let mut buffer = Vec::new();
-    while let Some(arrival) = read_request(&mut stream, &mut buffer).await {
-        let mut reply = shared.record(&arrival);
-        while let Reply::After(release, then) = reply {
-            release.cancelled().await;
-            reply = *then;
-        }
-        match reply {
-            Reply::Respond(response) => {
-                if stream.write_all(&response.bytes()).await.is_err() {
-                    return;
-                }
-            }
-            Reply::Cut(response, count) => {
-                let bytes = response.bytes();
-                let _ = stream.write_all(&bytes[..count.min(bytes.len())]).await;
-                return;
-            }
-            Reply::Reset => {
-                let _ = stream.set_zero_linger();
-                return;
-            }
-            // Whatever the client does next, nobody here reads it.
-            Reply::Hang | Reply::After(..) => std::future::pending().await,
-        }
-    }
-}
-
-/// Reads the next request; `None` at the end of the connection.
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Arrival> {
-    let head_end = loop {
-        if let Some(position) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            break position;
-        }
-        read_more(stream, buffer).await?;
-    };
-    let head = String::from_utf8(buffer[..head_end].to_vec()).expect("a head of UTF-8");
-    let mut lines = head.split("\r\n");
-    let mut request_line = lines.next()?.split(' ');
-    let (method, target) = (request_line.next()?, request_line.next()?);
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let mut arrival = Arrival {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers,
-        body: Vec::new(),
-    };
-    let announced = arrival.header("content-length").unwrap_or("0").parse::<usize>();
-    let body_end = head_end + 4 + announced.expect("a length in decimal");
-    while buffer.len() < body_end {
-        read_more(stream, buffer).await?;
-    }
-    arrival.body = buffer[head_end + 4..body_end].to_vec();
-    buffer.drain(..body_end);
-    Some(arrival)
-}
-
-async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
-    match stream.read_buf(buffer).await {
-        Ok(0) | Err(_) => None,
-        Ok(_) => Some(()),
     }
 }
