@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::domain::batch::{Batch, Resend};
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, Status};
-use crate::store::durable::{Accepted, Chunk, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished};
+use crate::store::durable::{
+    Accepted, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
+};
 use crate::store::stored::samples::{accepted, ended, numbered, same};
-use crate::store::{Filter, Store};
+use crate::store::{Filter, Link, Linked, Store};
 
 /// One engine under test.
 pub(super) trait Rig {
@@ -38,6 +41,11 @@ pub(super) async fn run<R: Rig>(rig: impl Fn() -> R) {
     lists_are_newest_first_and_filtered(&rig()).await;
     a_thousand_calls_begin_at_once(&rig()).await;
     a_batch_that_nobody_waited_for_is_claimed(&rig()).await;
+    a_cancel_is_told_to_who_goes_on(&rig()).await;
+    a_resend_comes_back_as_one(&rig()).await;
+    links_are_noted_once_and_only_in_the_family_that_was_read(&rig()).await;
+    a_callback_is_due_with_the_end_until_it_is_delivered(&rig()).await;
+    lists_are_of_one_caller(&rig()).await;
 }
 
 fn durable(store: &impl Store) -> &dyn Durable {
@@ -343,5 +351,118 @@ async fn a_batch_that_nobody_waited_for_is_claimed(rig: &impl Rig) {
     let claimed = claimed(&store).await;
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].report.batch.id, report.batch.id);
+    rig.close(store).await;
+}
+
+async fn a_cancel_is_told_to_who_goes_on(rig: &impl Rig) {
+    let store = rig.open().await;
+    let reports = [1, 2, 3].map(|number| numbered(number, &["a"]));
+    for report in &reports {
+        accept(&store, report).await;
+    }
+    durable(&store).finish(ended(&reports[2])).await.unwrap();
+    for report in &reports[1..] {
+        durable(&store).cancel(report.batch.id).await.unwrap();
+    }
+    let store = reopened(rig, store).await;
+    let claimed = claimed(&store).await;
+    assert_eq!(claimed.iter().map(|unfinished| unfinished.is_canceled).collect::<Vec<_>>(), [false, true]);
+    assert!(!claimed[1].report.canceled, "nobody was stopped yet");
+    rig.close(store).await;
+}
+
+async fn a_resend_comes_back_as_one(rig: &impl Rig) {
+    let store = rig.open().await;
+    let mut report = (*numbered(2, &["a", "b"])).clone();
+    let mut batch = (*report.batch).clone();
+    let root = BatchId::new(1, 7);
+    batch.resend = Some(Resend { of: root, root, root_routes: vec![3] });
+    let mut route = (*batch.routes[0]).clone();
+    route.only = Some(Arc::clone(&report.routes[0].recipients));
+    batch.routes[0] = Arc::new(route);
+    report.batch = Arc::new(batch);
+    accept(&store, &Arc::new(report.clone())).await;
+    let store = reopened(rig, store).await;
+    assert_eq!(same(&*found(&store, report.batch.id).await), same(&report));
+    rig.close(store).await;
+}
+
+async fn links_are_noted_once_and_only_in_the_family_that_was_read(rig: &impl Rig) {
+    let store = rig.open().await;
+    let parent = numbered(1, &["a"]);
+    let root = parent.batch.id;
+    let link = |number, known_links| {
+        let child = BatchId::new(number, 7);
+        store.link(Link { root, parent: root, child, known_links })
+    };
+    assert_eq!(link(2, 0).await.unwrap(), Linked::ParentGone);
+    accept(&store, &parent).await;
+    durable(&store).finish(ended(&parent)).await.unwrap();
+    assert_eq!(link(2, 0).await.unwrap(), Linked::Noted);
+    assert_eq!(link(3, 0).await.unwrap(), Linked::FamilyChanged, "another one came first");
+    assert_eq!(link(3, 1).await.unwrap(), Linked::Noted);
+    assert_eq!(found(&store, root).await.resends, [2, 3].map(|number| BatchId::new(number, 7)));
+    let first = Link { root, parent: root, child: BatchId::new(2, 7), known_links: 0 };
+    store.unlink(first).await.unwrap();
+    assert_eq!(found(&store, root).await.resends, [BatchId::new(3, 7)]);
+    let store = reopened(rig, store).await;
+    assert_eq!(found(&store, root).await.resends, [BatchId::new(3, 7)]);
+    rig.close(store).await;
+}
+
+async fn a_callback_is_due_with_the_end_until_it_is_delivered(rig: &impl Rig) {
+    let store = rig.open().await;
+    let mut report = (*numbered(1, &["a"])).clone();
+    let id = report.batch.id;
+    let mut batch = (*report.batch).clone();
+    batch.callback = Some("https://hooks.example/imcast".into());
+    report.batch = Arc::new(batch);
+    accept(&store, &Arc::new(report.clone())).await;
+    accept(&store, &numbered(2, &["a"])).await;
+    let due = async |store: &_| durable(store).due_callbacks(10).await.unwrap();
+    assert!(due(&store).await.is_empty(), "it has not ended");
+    let report = ended(&report);
+    durable(&store).finish(Arc::clone(&report)).await.unwrap();
+    durable(&store).finish(ended(&numbered(2, &["a"]))).await.unwrap();
+    let store = reopened(rig, store).await;
+    let expected = DueCallback {
+        summary: crate::store::Summary::of(&report),
+        url: "https://hooks.example/imcast".into(),
+        failed_tries: 0,
+    };
+    assert_eq!(due(&store).await, std::slice::from_ref(&expected));
+    assert!(due(&store).await.is_empty(), "somebody has it");
+    durable(&store).delay_callback(id, std::time::Duration::ZERO).await.unwrap();
+    assert_eq!(due(&store).await, [DueCallback { failed_tries: 1, ..expected }]);
+    durable(&store).delay_callback(id, std::time::Duration::from_secs(3_600)).await.unwrap();
+    assert!(due(&store).await.is_empty(), "its time has not come");
+    durable(&store).delay_callback(id, std::time::Duration::ZERO).await.unwrap();
+    durable(&store).end_callback(id).await.unwrap();
+    assert!(due(&store).await.is_empty(), "it was delivered");
+    rig.close(store).await;
+}
+
+async fn lists_are_of_one_caller(rig: &impl Rig) {
+    let store = rig.open().await;
+    for (number, caller) in [(1, Some("shop")), (2, Some("office")), (3, None), (4, Some("shop"))] {
+        let mut report = (*numbered(number, &["a"])).clone();
+        let caller = caller.map(Arc::from);
+        report.batch = Arc::new(Batch { caller, ..(*report.batch).clone() });
+        accept(&store, &Arc::new(report.clone())).await;
+        if number == 4 {
+            report.canceled = true;
+            durable(&store).finish(ended(&report)).await.unwrap();
+        }
+    }
+    let list = async |caller: Option<&str>, status| {
+        let filter = Filter { caller: caller.map(Arc::from), status, most: 9, ..Filter::default() };
+        store.list(filter).await.unwrap().iter().map(|line| line.id).collect::<Vec<_>>()
+    };
+    let ids = |numbers: &[u64]| numbers.iter().map(|number| BatchId::new(*number, 7)).collect::<Vec<_>>();
+    assert_eq!(list(Some("shop"), None).await, ids(&[4, 1]));
+    assert_eq!(list(Some("nobody"), None).await, ids(&[]));
+    assert_eq!(list(None, Some(Status::Canceled)).await, ids(&[4]));
+    assert_eq!(list(None, Some(Status::Completed)).await, ids(&[]));
+    assert_eq!(list(None, Some(Status::Processing)).await, ids(&[3, 2, 1]));
     rig.close(store).await;
 }

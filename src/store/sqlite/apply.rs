@@ -105,14 +105,7 @@ pub(super) async fn apply(
             let unlink = query("DELETE FROM links WHERE child = ?").bind(child.to_string());
             Ok(Done::Changed(unlink.execute(connection).await?.rows_affected() > 0))
         }
-        Change::TakeCallbacks { now, until, most } => {
-            let take = "UPDATE callbacks SET due_at = ? WHERE batch IN \
-                (SELECT batch FROM callbacks WHERE due_at <= ? ORDER BY due_at LIMIT ?) \
-                RETURNING batch, failed_tries";
-            let taken = query(take).bind(until).bind(now).bind(column(*most)).fetch_all(connection).await?;
-            let taken = taken.iter().map(|row| Ok((read_id(row.try_get(0)?)?, row.try_get(1)?)));
-            Ok(Done::Taken(taken.collect::<Result<_, Flaw>>()?))
-        }
+        Change::TakeCallbacks { now, until, most } => take_callbacks(connection, *now, *until, *most).await,
         Change::EndCallback(batch) => {
             let end = query("DELETE FROM callbacks WHERE batch = ?").bind(batch.to_string());
             Ok(Done::Changed(end.execute(connection).await?.rows_affected() > 0))
@@ -155,6 +148,19 @@ async fn accept(
     }
     write_batch(connection, rows).await?;
     Ok(Done::Written(orphans.unclaimed(rows.batch.id)))
+}
+
+async fn take_callbacks(
+    connection: &mut SqliteConnection,
+    now: i64,
+    until: i64,
+    most: usize,
+) -> Result<Done, Flaw> {
+    let take = "UPDATE callbacks SET due_at = ? WHERE batch IN \
+        (SELECT batch FROM callbacks WHERE due_at <= ? ORDER BY due_at LIMIT ?) RETURNING batch, failed_tries";
+    let taken = query(take).bind(until).bind(now).bind(column(most)).fetch_all(connection).await?;
+    let taken = taken.iter().map(|row| Ok((read_id(row.try_get(0)?)?, row.try_get(1)?)));
+    Ok(Done::Taken(taken.collect::<Result<_, Flaw>>()?))
 }
 
 /// Notes a link, unless the family is not the one that was read.

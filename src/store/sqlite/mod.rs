@@ -144,9 +144,8 @@ impl Store for SqliteStore {
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
         Box::pin(async move {
-            let linked = match self.change(Change::Link(link)).await? {
-                Done::Linked(linked) => linked,
-                _ => return Err(StoreError::Unsettled),
+            let Done::Linked(linked) = self.change(Change::Link(link)).await? else {
+                return Err(StoreError::Unsettled);
             };
             // A parent that was never written because the file was behind is only here.
             let is_here = linked != Linked::FamilyChanged && self.memory.find(link.parent).await?.is_some();
@@ -203,10 +202,10 @@ impl Durable for SqliteStore {
     fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let change = Change::Settle(batch, ChunkRow::done(route_index, &settled)?);
-            match self.change(change).await? {
-                Done::Changed(false) => Err(StoreError::Corrupt(format!("{batch} is not there"))),
-                _ => Ok(()),
+            if let Done::Changed(false) = self.change(change).await? {
+                return Err(StoreError::Corrupt(format!("{batch} is not there")));
             }
+            Ok(())
         })
     }
 
@@ -231,10 +230,8 @@ impl Durable for SqliteStore {
             let now = (self.now)();
             let until = to_nanoseconds(now.checked_add(CALLBACK_LEASE).unwrap_or(now));
             let take = Change::TakeCallbacks { now: to_nanoseconds(now), until, most };
-            match self.change(take).await? {
-                Done::Taken(taken) => read::callbacks(&self.readers, taken).await,
-                _ => Err(StoreError::Unsettled),
-            }
+            let Done::Taken(taken) = self.change(take).await? else { return Err(StoreError::Unsettled) };
+            read::callbacks(&self.readers, taken).await
         })
     }
 

@@ -18,7 +18,7 @@ struct File {
 
 impl File {
     fn new() -> Self {
-        let now = Arc::new(Mutex::new(UNIX_EPOCH + Duration::from_secs(3_600)));
+        let now = Arc::new(Mutex::new(UNIX_EPOCH + Duration::from_secs(3_601)));
         Self { directory: tempfile::tempdir().unwrap(), now }
     }
 

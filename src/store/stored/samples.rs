@@ -418,7 +418,7 @@ pub(crate) fn any_report() -> impl Strategy<Value = Report> {
             });
             let batch = Batch {
                 id: BatchId::new(number, randomness),
-                caller: caller.map(Arc::from),
+                caller,
                 client_ref,
                 created_at: from_nanoseconds(created_at),
                 expires_at: from_nanoseconds(expires_at),
@@ -426,7 +426,7 @@ pub(crate) fn any_report() -> impl Strategy<Value = Report> {
                 retry_unknown: if is_allowed { RetryUnknown::Allowed } else { RetryUnknown::Never },
                 routes,
                 resend,
-                callback: callback.map(Arc::from),
+                callback,
             };
             let warnings = warnings.into_iter().map(|(code, has_channel, pointer, detail)| Warning {
                 code,
