@@ -9,9 +9,10 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use crate::api::answer;
-use crate::api::body::{self, Format, HeldBody};
+use crate::api::body::{self, Format, HeldBody, HeldRoom};
+use crate::api::dto::lines::LineReader;
 use crate::api::dto::options::IN_MEMORY_ONLY;
-use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::dto::request::{Context, Decoded, Refusal, decode};
 use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
@@ -80,6 +81,23 @@ fn start(state: &State, caller: &Caller, plan: Plan, patience: Duration) -> Resu
     })
 }
 
+/// A body as it was read.
+enum Incoming {
+    /// All of it.
+    Text(HeldBody),
+    /// What was made of its lines on the way.
+    Lines(LineReader, HeldRoom),
+}
+
+impl Incoming {
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Text(held) => held.len(),
+            Self::Lines(reader, _) => reader.held_bytes(),
+        }
+    }
+}
+
 /// Reads a body and plans the batch that it asks for; `refused` are faults found in the headers.
 ///
 /// # Errors
@@ -91,13 +109,24 @@ pub async fn read_plan(
     body: Body,
     refused: Vec<Fault>,
 ) -> Result<Plan, Problem> {
-    let format = body::format(headers)?;
-    let held = state.bodies.read(headers, body).await?;
-    if held.len() <= LARGE_BODY_BYTES {
-        return plan(state, caller, format, &held, refused);
+    let incoming = match body::format(headers)? {
+        Format::Json => Incoming::Text(state.bodies.read(headers, body).await?),
+        Format::JsonLines => {
+            let limits = &state.api.settings.limits;
+            let mut reader = LineReader::new(limits.recipients_per_batch, limits.routes_per_batch);
+            let room = state.bodies.read_pieces(headers, body, |piece| {
+                reader.push(piece).map_err(|refusal| refuse(refusal, &refused))?;
+                Ok(reader.held_bytes())
+            });
+            let room = room.await?;
+            Incoming::Lines(reader, room)
+        }
+    };
+    if incoming.held_bytes() <= LARGE_BODY_BYTES {
+        return plan(state, caller, incoming, refused);
     }
     let (state, caller) = (state.clone(), caller.clone());
-    tokio::task::spawn_blocking(move || plan(&state, &caller, format, &held, refused)).await.unwrap_or_else(
+    tokio::task::spawn_blocking(move || plan(&state, &caller, incoming, refused)).await.unwrap_or_else(
         |error| {
             tracing::error!(%error, "Reading a request failed.");
             Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
@@ -105,13 +134,15 @@ pub async fn read_plan(
     )
 }
 
-fn plan(
-    state: &State,
-    caller: &Caller,
-    format: Format,
-    held: &HeldBody,
-    refused: Vec<Fault>,
-) -> Result<Plan, Problem> {
+/// What is wrong with a body of which nothing could be read, and with its headers.
+fn refuse(refusal: Refusal, refused: &[Fault]) -> Problem {
+    match refusal {
+        Refusal::NotJson(detail) => Problem::new(ProblemCode::InvalidJson, detail),
+        Refusal::Fault(fault) => Problem::faults(refused.iter().cloned().chain([fault])),
+    }
+}
+
+fn plan(state: &State, caller: &Caller, incoming: Incoming, refused: Vec<Fault>) -> Result<Plan, Problem> {
     let api = &state.api;
     let dispatcher = &api.dispatcher;
     let context = Context {
@@ -123,16 +154,15 @@ fn plan(
         most_recipients: api.settings.limits.recipients_per_batch,
         provider_of: &|name| dispatcher.channel(name).map(|channel| channel.provider()),
     };
-    let text = held.text()?;
-    let decoded = match format {
-        Format::Json => decode(text, &context),
-        Format::JsonLines => decode_lines(text, &context),
+    let decoded = match incoming {
+        Incoming::Text(held) => decode(held.text()?, &context),
+        Incoming::Lines(reader, room) => {
+            let decoded = reader.finish(&context);
+            drop(room);
+            decoded
+        }
     };
-    let decoded = match decoded {
-        Ok(decoded) => decoded,
-        Err(Refusal::NotJson(detail)) => return Err(Problem::new(ProblemCode::InvalidJson, detail)),
-        Err(Refusal::Fault(fault)) => return Err(Problem::faults(refused.into_iter().chain([fault]))),
-    };
+    let decoded = decoded.map_err(|refusal| refuse(refusal, &refused))?;
     let Decoded { batch, origins, faults, forbidden, route_indexes } = decoded;
     if !forbidden.is_empty() {
         return Err(Problem::forbidden_channels(forbidden));

@@ -257,16 +257,6 @@ async fn a_head_over_its_limits_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sends_a_stream_of_recipients() {
-    let rig = Rig::new();
-    let body = "{\"channel\":\"main\",\"message\":{\"type\":\"text\",\"text\":\"hi\"}}\n\"a\"\n{\"id\":\"b\",\"ref\":\"r\"}\n";
-    let headers = [("content-type", "application/x-ndjson")];
-    let answered = rig.call(request("POST", "/v1/batches", &headers, Body::from(body))).await;
-    assert_eq!(answered.status, 200);
-    assert_eq!(answered.json()["results"][1]["ref"], "r");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_large_body_is_read_beside_the_connections() {
     let ids: Vec<_> = (0..20_000).map(|number| format!("recipient-{number:06}")).collect();
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
