@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::api::dto::entries::{Allowance, Entries};
 use crate::api::dto::request::{Context, Decoded, Refusal, build};
 use crate::api::dto::source::{Shape, Unreadable, parse};
+use crate::api::idempotency::fingerprint::Fingerprint;
 use crate::domain::fault::{Fault, FaultCode};
 
 /// Most bytes of the first line, which holds the message.
@@ -30,12 +31,14 @@ pub struct LineReader {
     beginning: Vec<u8>,
     /// Whether that line is too long, and so not kept.
     is_too_long: bool,
+    /// The hash of all lines so far, if one is wanted.
+    fingerprint: Option<Fingerprint>,
 }
 
 impl LineReader {
-    /// Nothing has come so far.
+    /// Nothing has come so far; `fingerprint` is what a hash of the body begins with, if one is wanted.
     #[must_use]
-    pub fn new(most_recipients: usize, most_routes: usize) -> Self {
+    pub fn new(most_recipients: usize, most_routes: usize, fingerprint: Option<Fingerprint>) -> Self {
         Self {
             allowance: Allowance::new(most_recipients),
             most_routes,
@@ -44,6 +47,7 @@ impl LineReader {
             line_number: 1,
             beginning: Vec::new(),
             is_too_long: false,
+            fingerprint,
         }
     }
 
@@ -72,15 +76,24 @@ impl LineReader {
         self.head.as_ref().map_or(0, String::len) + self.beginning.len() + self.entries.bytes()
     }
 
+    /// Takes the last line, which needs no end, and gives the hash of all of them if one was wanted.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn end(&mut self) -> Result<Option<Fingerprint>, Refusal> {
+        if !self.beginning.is_empty() || self.is_too_long {
+            self.end_kept_line()?;
+        }
+        Ok(self.fingerprint.take())
+    }
+
     /// Makes a request of everything that came.
     ///
     /// # Errors
     /// As [`push`](Self::push), and for a body without a first line; pointers of recipients count the recipients,
     /// not the lines. What is wrong in detail is in [`Decoded::faults`].
     pub fn finish(mut self, context: &Context<'_>) -> Result<Decoded, Refusal> {
-        if !self.beginning.is_empty() || self.is_too_long {
-            self.end_kept_line()?;
-        }
+        self.end()?;
         let head = self.head.unwrap_or_default();
         let mut source = parse(&head, &Allowance::new(0), self.most_routes).map_err(in_first_line)?;
         source.to = Some(Shape::Right(self.entries));
@@ -114,9 +127,6 @@ impl LineReader {
     }
 
     /// Reads a whole line.
-    ///
-    /// Every JSON value of the body goes through here, once and in order: a fingerprint of the body is one of these
-    /// values.
     fn end_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
         if line.len() > self.most_bytes() {
             if self.head.is_none() {
@@ -129,6 +139,12 @@ impl LineReader {
             std::str::from_utf8(line).map_err(|error| self.not_json(&format!("not UTF-8: {error}")))?;
         // All that JSON calls white space: a file may have gone through several conversions of line ends.
         let text = text.trim_matches([' ', '\t', '\r']);
+        if let Some(fingerprint) = &mut self.fingerprint
+            && !text.is_empty()
+        {
+            // What is no JSON is refused below.
+            let _ = fingerprint.push(text);
+        }
         if self.head.is_none() {
             self.take_head(text)?;
         } else if !text.is_empty() {
@@ -151,6 +167,9 @@ impl LineReader {
     }
 
     fn skip_long(&mut self) {
+        if let Some(fingerprint) = &mut self.fingerprint {
+            fingerprint.push_unread();
+        }
         self.entries.skip_long(MOST_LINE_BYTES, &self.allowance);
         self.line_number += 1;
     }

@@ -53,7 +53,7 @@ pub fn report(report: &Report, counts: &Counts) -> String {
 fn headline(report: &Report, counts: &Counts) -> String {
     let sandbox = if report.routes.iter().any(|route| route.is_sandbox) { "  (sandbox)" } else { "" };
     let status = report.status().as_str();
-    match outcome_name(report, counts) {
+    match outcome_name(report.status(), counts) {
         Some(outcome) => format!("{status}, {outcome}{sandbox}"),
         None => format!("{status}{sandbox}"),
     }

@@ -137,7 +137,7 @@ async fn refuses_what_needs_a_durable_batch() {
     let mut wanted = expected.map(str::to_owned);
     wanted.sort();
     assert_eq!(sorted, wanted);
-    assert!(answered.text.contains("this version keeps batches in memory only"));
+    assert!(answered.text.contains("batches are kept in memory only here"));
     assert_eq!(rig.send(&headers, &["a"]).await.status, 422);
     assert_eq!(rig.calls(), 0);
 }

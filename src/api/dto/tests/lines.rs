@@ -14,7 +14,7 @@ fn ids(decoded: &Decoded) -> Vec<&str> {
 /// Reads a body that comes in pieces of `size` bytes.
 fn decode_pieces(body: &[u8], size: usize) -> Result<Decoded, Refusal> {
     let context = context();
-    let mut reader = LineReader::new(context.most_recipients, context.most_routes);
+    let mut reader = LineReader::new(context.most_recipients, context.most_routes, None);
     for piece in body.chunks(size) {
         reader.push(piece)?;
     }
@@ -74,14 +74,14 @@ fn a_line_without_end_is_named_and_not_kept() {
     check_lines(&body, &["/to/1 too_large", "/to/3 wrong_type", "/to/4 too_large"]);
     let fits = "x".repeat(MOST_LINE_BYTES - 2);
     check_lines(&format!("{head}\n\"{fits}\"\n"), &["sound"]);
-    let mut reader = LineReader::new(5, 3);
+    let mut reader = LineReader::new(5, 3, None);
     reader.push(head.as_bytes()).unwrap();
     reader.push(b"\n\"").unwrap();
     for _ in 0..100 {
         reader.push(long.as_bytes()).unwrap();
         assert!(reader.held_bytes() <= head.len() + MOST_LINE_BYTES, "{}", reader.held_bytes());
     }
-    let mut reader = LineReader::new(5, 3);
+    let mut reader = LineReader::new(5, 3, None);
     let refusal = reader.push(&vec![b' '; MOST_HEAD_BYTES + 1]).unwrap_err();
     assert_eq!(faults(Err(refusal)), [" too_large"]);
     let long_head = format!("{}{head}\n1", " ".repeat(MOST_HEAD_BYTES));
@@ -90,7 +90,7 @@ fn a_line_without_end_is_named_and_not_kept() {
 
 #[test]
 fn raw_lines_are_not_kept() {
-    let mut reader = LineReader::new(10_000, 1);
+    let mut reader = LineReader::new(10_000, 1, None);
     reader.push(format!("{}\n", head()).as_bytes()).unwrap();
     let spacious = format!("{}{{\"id\" : \"abcd\"}}{}\n", " ".repeat(500), " ".repeat(500));
     for _ in 0..1000 {

@@ -269,7 +269,7 @@ fn refuses_bad_options() {
 
 /// Reads a stream of lines that comes in one piece.
 fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusal> {
-    let mut reader = LineReader::new(context.most_recipients, context.most_routes);
+    let mut reader = LineReader::new(context.most_recipients, context.most_routes, None);
     reader.push(text.as_bytes())?;
     reader.finish(context)
 }
