@@ -14,12 +14,11 @@ from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))
-import check_deploy_balancer
-import check_deploy_chart
+import balancer
+import chart
 
 IMCAST, TOOLS = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy/compose.yaml"
 BALANCER = ROOT / "deploy/compose/haproxy.cfg"
 UNIT = ROOT / "deploy/systemd/imcast.service"
@@ -126,11 +125,11 @@ def check_balancer():
     odd = [line for line in (out + err).splitlines()
            if re.search("WARNING|ALERT", line) and "could not resolve address 'imcast-" not in line]
     require(not odd, "haproxy.cfg", *odd)
-    print("balancer:", check_deploy_balancer.play(text))
+    print("balancer:", balancer.play(text))
 
 
 def check_chart(stores):
-    for name, manifests in check_deploy_chart.check(ROOT / "deploy/helm/imcast").items():
+    for name, manifests in chart.check(ROOT / "deploy/helm/imcast").items():
         deployment = next(one for one in manifests if one["kind"] == "Deployment")
         pod = deployment["spec"]["template"]["spec"]
         environment = {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
@@ -144,7 +143,7 @@ def check_chart(stores):
             environment["IMCAST__STORE__URL"] = url
         check_configuration(f"chart, {name}", text, "/run/secrets/imcast/", url, environment)
     rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yaml").read_text())
-    shipped = next(one for one in check_deploy_chart.rendered["postgresql"] if one["kind"] == "PrometheusRule")
+    shipped = next(one for one in chart.rendered["postgresql"] if one["kind"] == "PrometheusRule")
     require(shipped["spec"] == rules, "the chart's alerts are not those of deploy/prometheus/rules.yaml")
 
 
@@ -176,8 +175,8 @@ def check_image():
     for label in ("title", "description", "source", "licenses", "version", "revision"):
         require(f"org.opencontainers.image.{label}=" in dockerfile, "Dockerfile has no label", label)
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
-    chart = yaml.safe_load((ROOT / "deploy/helm/imcast/Chart.yaml").read_text())
-    require(chart["appVersion"] == version, "Chart.yaml: appVersion is not", version)
+    metadata = yaml.safe_load((ROOT / "deploy/helm/imcast/Chart.yaml").read_text())
+    require(metadata["appVersion"] == version, "Chart.yaml: appVersion is not", version)
     require(f"ARG VERSION={version}\n" in dockerfile, "Dockerfile: VERSION is not", version)
     require(f"IMCAST_VERSION:-{version}" in COMPOSE.read_text(), "compose.yaml: IMCAST_VERSION is not", version)
     # The build context, as .dockerignore leaves it, must be a package that cargo can read.
