@@ -27,7 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BYTES_PER_SECOND: u64 = 64 * 1024;
 
 /// Where the gateway is and who asks.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
+// Several commands have groups of this name.
+#[group(skip)]
 pub(super) struct Arguments {
     /// The gateway [default: the variable `IMCAST_URL`, else the configured address]
     #[arg(long, value_name = "URL")]

@@ -33,6 +33,8 @@ const MOST_DEPTH: usize = 100;
 
 /// What to send to whom.
 #[derive(Debug, Default, clap::Args)]
+// Several commands have groups of this name.
+#[group(skip)]
 pub(super) struct Arguments {
     /// Whom to send to; `-` reads standard input as --to-file reads a file
     #[arg(value_name = "RECIPIENT")]

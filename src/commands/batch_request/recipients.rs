@@ -64,7 +64,9 @@ impl Recipients {
     }
 
     fn push_line(&mut self, line: &str) -> Result<(), String> {
-        let explain = |error: serde_json::Error| error.to_string();
+        // The line is known already, and by another number.
+        let explain =
+            |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
         match line.as_bytes().first() {
             None => Ok(()),
             Some(b'{') => {
@@ -112,7 +114,7 @@ mod tests {
     fn names_the_line_that_cannot_be_read() {
         for (content, expected) in [
             (&b"a\n\n{\"id\":1.5}\n"[..], "list.txt, line 3: `id` must be a string or a whole number"),
-            (b"a\n{\"ref\":\"x\"}", "list.txt, line 2: missing field `id` at line 1 column 11"),
+            (b"a\n{\"ref\":\"x\"}", "list.txt, line 2: missing field `id` at column 11"),
             (b"{\"id\":1,\"name\":\"x\"}", "list.txt, line 1: unknown field `name`"),
             (b"a\nb\n\"c", "list.txt, line 3: EOF while parsing a string"),
             (b"a\n\xff\n", "list.txt, line 2: not UTF-8"),
