@@ -1,7 +1,7 @@
 //! The command line: one command per file.
 //!
-//! Exit codes: 0 = done, 64 = the command line or what it names cannot be used, 1 = anything else; those of a send that
-//! came to its end: [`send`].
+//! Exit codes: 0 = done, 64 = the command line or what it names cannot be used, 2 and 3 = a send of which only some or
+//! none were accepted, 1 = anything else.
 
 mod batch_request;
 mod check;
