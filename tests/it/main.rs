@@ -8,6 +8,7 @@
 mod accounts;
 mod architecture;
 mod check_connect;
+mod command_line;
 mod conformance;
 mod fake_provider;
 mod fault_proxy;

@@ -182,6 +182,8 @@ impl LineReader {
         if self.head.is_none() {
             return Refusal::NotJson(format!("line 1: {detail}"));
         }
+        // The parser saw this line only.
+        let detail = detail.replace(" at line 1 column ", " at column ");
         Refusal::NotJson(format!("line {}, /to/{}: {detail}", self.line_number, self.entries.count()))
     }
 }

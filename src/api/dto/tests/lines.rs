@@ -59,7 +59,7 @@ fn names_line_and_recipient_of_what_is_no_json() {
         other => panic!("{other:?}"),
     };
     let after_head = |rest: &[u8]| detail(&[head().as_bytes(), b"\n", rest].concat());
-    assert!(after_head(b"\"a\"\n\n\"b\"\nc\n").starts_with("line 5, /to/2: expected value"));
+    assert!(after_head(b"\"a\"\n\n\"b\"\nc\n").starts_with("line 5, /to/2: expected value at column 1"));
     assert!(after_head(b"\"a\"\n\"\xff\"\n\"b\"").starts_with("line 3, /to/1: not UTF-8: "));
     assert!(after_head(b"\"a\" \"b\"\n").starts_with("line 2, /to/0: trailing characters"));
     assert!(detail(b"{\n\"a\"\n").starts_with("line 1: EOF"));
