@@ -2,6 +2,7 @@
 
 mod activity;
 mod connection;
+mod reload;
 mod server;
 pub mod settings;
 mod watched;
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 use crate::adapter::channel::Channel;
 use crate::api::keys::ring::KeyRing;
 use crate::api::{Api, MetricsAt, router};
+use crate::app::reload::Serving;
 use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 use crate::config::{LoadError, Sandbox, Settings, build_channel};
@@ -46,6 +48,7 @@ pub struct App {
     admin: Option<Server>,
     sandbox: Option<sandbox::Running>,
     shutdown: ShutdownSettings,
+    serving: Serving,
 }
 
 /// Why the gateway does not start.
@@ -108,6 +111,8 @@ impl App {
         } else {
             (None, settings.channels)
         };
+        let digests = sandbox.is_none().then_some(settings.channel_digests);
+        let serving = Serving::new(settings.transport, digests);
         let parts = parts(channels, settings.transport, sandbox.is_some())?;
         let channel_count = parts.len();
         let store = Arc::new(MemoryStore::new(settings.store));
@@ -120,7 +125,7 @@ impl App {
             .map_err(|source| StartError::Listen { address, source })?;
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self { dispatcher, server, admin, sandbox, shutdown: settings.shutdown })
+        Ok(Self { dispatcher, server, admin, sandbox, shutdown: settings.shutdown, serving })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.

@@ -205,7 +205,7 @@ async fn a_whole_gateway_starts_and_leaves() {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert!(app.dispatcher().channels().all(|channel| channel.is_sandbox()));
+    assert!(app.dispatcher().channels().iter().all(|channel| channel.is_sandbox()));
     app.shutdown().await;
     assert!(TcpStream::connect(address).await.is_err());
 }

@@ -9,6 +9,7 @@ mod exchange;
 mod health;
 mod keygen;
 mod manual;
+mod reload;
 mod serve;
 
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod tests;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -95,6 +96,7 @@ enum CommandError {
 }
 
 /// The sources of the configuration, read when a command needs them.
+#[derive(Clone)]
 struct Sources {
     file: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
@@ -103,6 +105,11 @@ struct Sources {
 impl Sources {
     fn load(self) -> Result<Settings, LoadError> {
         config::load(self.file.as_deref(), self.environment, REGISTRY)
+    }
+
+    /// Where the file is, or would be.
+    fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(config::FILE))
     }
 }
 

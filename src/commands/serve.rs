@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
 use crate::app::App;
+use crate::commands::reload::{Reasons, WatchedFile, reload};
 use crate::commands::{CommandError, Sources};
 use crate::config::{Sandbox, Settings};
 use crate::dispatch::clock::{Clock, Randomness};
@@ -26,7 +27,9 @@ pub(super) struct Arguments {
 
 /// Runs until SIGTERM or SIGINT and leaves in order; a second signal ends it at once.
 pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), CommandError> {
-    let mut settings = sources.load()?;
+    // Before the file is read: a change from now on is seen.
+    let file = WatchedFile::new(sources.path());
+    let mut settings = sources.clone().load()?;
     if arguments.sandbox {
         settings.sandbox = Sandbox::Only;
     }
@@ -37,7 +40,7 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
     let export = export(&settings.traces, runtime.handle())?;
     logs::start(settings.log, export.as_ref())?;
     let served = runtime.block_on(async {
-        let served = serve(settings).await;
+        let served = serve(settings, sources, file).await;
         flush(export).await;
         served
     });
@@ -84,14 +87,20 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-async fn serve(settings: Settings) -> Result<(), CommandError> {
+async fn serve(settings: Settings, sources: Sources, file: WatchedFile) -> Result<(), CommandError> {
     // Before anything starts, so that no signal meets the system's default action.
     let mut signals = Signals::new()?;
+    let mut reasons = Reasons::new(file)?;
     for warning in settings.warnings() {
         warn!(setting = warning.key, "The setting {}.", warning.detail);
     }
     let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
-    signals.next().await;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = reasons.next() => reload(&app, &sources).await,
+        }
+    }
     tokio::select! {
         () = app.shutdown() => Ok(()),
         () = signals.next() => Err(CommandError::Interrupted),

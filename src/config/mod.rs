@@ -14,6 +14,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -21,7 +22,7 @@ use crate::adapter::channel::{Channel, Provider};
 use crate::adapter::fields::{Fields, Numbers};
 use crate::api::keys::settings::{self as keys, KeySettings};
 use crate::app::settings::{ServerSettings, ShutdownSettings};
-pub use crate::config::channels::build_channel;
+pub use crate::config::channels::{ChannelDigest, build_channel};
 pub use crate::config::fault::{LoadError, SettingFault};
 use crate::config::tree::Table;
 use crate::domain::fault::{Fault, FaultCode};
@@ -32,7 +33,7 @@ use crate::{api, dispatch, store, telemetry, transport};
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Read when no other file is named, if it exists.
-const FILE: &str = "imcast.toml";
+pub const FILE: &str = "imcast.toml";
 
 /// Everything that an operator can choose, checked.
 pub struct Settings {
@@ -56,6 +57,8 @@ pub struct Settings {
     pub traces: telemetry::TraceSettings,
     /// Section `[channels]`, by name; empty if none is configured.
     pub channels: Vec<(ChannelName, Channel)>,
+    /// What tells whether a channel's keys have changed, by its name.
+    pub channel_digests: BTreeMap<String, ChannelDigest>,
     /// Whether the built-in stand-ins serve in place of `channels`; the command line decides, no key.
     pub sandbox: Sandbox,
 }
@@ -145,10 +148,11 @@ pub fn parse(
     // Before the defaults come in: a file may replace a value that has a default.
     secret_file::resolve(&mut given, read_file, &mut faults);
     channels::add_defaults(&mut given, providers);
+    let channel_digests = channels::digests(&given);
     let defaults = tree::parse(DEFAULTS).unwrap_or_default();
     let json = tree::to_json(tree::merge([defaults, given]));
     match read_sections(&json, providers) {
-        Ok(settings) if faults.is_empty() => Ok(settings),
+        Ok(settings) if faults.is_empty() => Ok(Settings { channel_digests, ..settings }),
         Ok(_) => Err(LoadError { faults }),
         Err(found) => {
             let found: Vec<_> = found.iter().map(SettingFault::from).collect();
@@ -195,6 +199,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             log: log?,
             traces: traces?,
             channels,
+            channel_digests: BTreeMap::new(),
             sandbox: Sandbox::WithoutChannels,
         })
     })();

@@ -31,7 +31,7 @@ pub struct ChannelParts {
     pub is_sandbox: bool,
 }
 
-/// One channel at work; lives as long as the dispatcher.
+/// One channel at work; lives until it is replaced and the last batch that was planned with it has ended.
 pub struct ChannelRuntime {
     parts: ChannelParts,
     /// One permit per call in flight; waiters are served in the order in which they came, and a route asks for

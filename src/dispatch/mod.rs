@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +41,7 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::channel::ChannelState;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
 pub struct Dispatcher {
@@ -54,9 +56,21 @@ pub struct Overloaded {
     pub channel: ChannelName,
 }
 
+/// One channel of the next view.
+pub enum NextChannel {
+    /// The one at work goes on, with its budgets, circuit, backlog and token.
+    Kept(ChannelName),
+    /// It is new, or starts anew with other settings.
+    New(ChannelParts),
+}
+
+/// One view of the channels.
+type Channels = BTreeMap<ChannelName, Arc<ChannelRuntime>>;
+
 /// What all channels and batches share.
 pub(crate) struct Shared {
-    channels: BTreeMap<ChannelName, Arc<ChannelRuntime>>,
+    /// Replaced as a whole; whoever has a channel of an older view keeps it as long as needed.
+    channels: ArcSwap<Channels>,
     settings: Settings,
     store: Arc<dyn Store>,
     clock: Clock,
@@ -88,12 +102,12 @@ impl Dispatcher {
         randomness: Randomness,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new(clock.now()));
-        let channels = channels
+        let channels: Channels = channels
             .into_iter()
             .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
             .collect();
         let shared = Shared {
-            channels,
+            channels: ArcSwap::from_pointee(channels),
             settings,
             store,
             clock,
@@ -111,14 +125,36 @@ impl Dispatcher {
     }
 
     /// All channels, by name.
-    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelRuntime>> {
-        self.shared.channels.values()
+    #[must_use]
+    pub fn channels(&self) -> Vec<Arc<ChannelRuntime>> {
+        self.shared.channels.load().values().cloned().collect()
+    }
+
+    /// Replaces all channels at once: what is planned from now on sees only these.
+    ///
+    /// Batches that run keep the channels that they were planned with.
+    pub fn replace_channels(&self, next: Vec<NextChannel>) {
+        let shared = &self.shared;
+        let before = shared.channels.load_full();
+        let place = |next| match next {
+            NextChannel::Kept(name) => before.get(&name).map(|kept| (name, Arc::clone(kept))),
+            NextChannel::New(parts) => {
+                let name = parts.name.clone();
+                Some((name, Arc::new(ChannelRuntime::new(parts, &shared.settings, &shared.metrics))))
+            }
+        };
+        let next: Channels = next.into_iter().filter_map(place).collect();
+        for (name, gone) in before.iter().filter(|(name, _)| !next.contains_key(*name)) {
+            tracing::debug!(channel.name = %name, "Channel removed.");
+            gone.metrics.show(ChannelState::GONE);
+        }
+        shared.channels.store(Arc::new(next));
     }
 
     /// The channel of this name.
     #[must_use]
-    pub fn channel(&self, name: &str) -> Option<&Arc<ChannelRuntime>> {
-        self.shared.channels.get(name)
+    pub fn channel(&self, name: &str) -> Option<Arc<ChannelRuntime>> {
+        self.shared.channels.load().get(name).cloned()
     }
 
     /// What is left of a channel now.
@@ -197,7 +233,7 @@ impl Dispatcher {
     /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.
     #[must_use]
     pub fn is_overloaded(&self, patience: Duration) -> bool {
-        self.shared.channels.values().all(|channel| channel.is_full(patience))
+        self.shared.channels.load().values().all(|channel| channel.is_full(patience))
     }
 
     /// How many batches run.

@@ -18,6 +18,7 @@ mod metrics;
 mod process;
 mod promises;
 mod raw;
+mod reload;
 mod replay;
 mod sandbox;
 mod signatures;

@@ -17,6 +17,9 @@ use crate::raw::{RawCaller, post};
 /// No test waits longer than this for a line of the log.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What every configuration here has.
+const COMMON: &str = "[server]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
+
 const CHANNEL: &str = "under-test";
 
 /// A running `imcast serve`; dropping it kills the process.
@@ -24,14 +27,13 @@ pub(crate) struct Process {
     child: Child,
     log: UnboundedReceiver<String>,
     address: SocketAddr,
-    _config: tempfile::NamedTempFile,
+    config: tempfile::NamedTempFile,
 }
 
 impl Process {
     pub(crate) async fn start(toml: &str) -> Self {
         let config = tempfile::NamedTempFile::new().unwrap();
-        let common = "[server]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
-        std::fs::write(config.path(), format!("{common}{toml}")).unwrap();
+        std::fs::write(config.path(), format!("{COMMON}{toml}")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_imcast"))
             .args(["serve", "--config"])
             .arg(config.path())
@@ -44,7 +46,7 @@ impl Process {
         // Ends with the process, whose standard error it reads.
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut process = Self { child, log, address, _config: config };
+        let mut process = Self { child, log, address, config };
         let listening = process.logged("Listening.").await;
         process.address = listening["server.address"].as_str().unwrap().parse().unwrap();
         process
@@ -62,8 +64,17 @@ impl Process {
     }
 
     fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Writes the configuration anew.
+    fn configure(&self, toml: &str) {
+        std::fs::write(self.config.path(), format!("{COMMON}{toml}")).unwrap();
     }
 
     /// Waits for the end.
@@ -176,4 +187,42 @@ async fn a_second_signal_ends_the_process_at_once() {
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(1));
     assert!(!release.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_changed_file_is_served_and_a_faulty_one_is_refused_with_its_fault() {
+    let released = CancellationToken::new();
+    released.cancel();
+    let (before, channel) = holding(&released).await;
+    let mut process = Process::start(&channel).await;
+    assert_eq!(process.ask(&send()).await.0, 200);
+    // Nobody tells it: it looks.
+    let (after, channel) = holding(&released).await;
+    process.configure(&channel);
+    let line = process.logged("Channels replaced.").await;
+    assert_eq!((&line["started_count"], &line["kept_count"]), (&json!(1), &json!(0)), "{line}");
+    assert_eq!(process.ask(&send()).await.0, 200);
+    process.configure(&format!("{channel}timeout_ms = 'secret-nonsense'\n"));
+    let line = process.logged("Configuration refused: the channels stay as they were.").await;
+    let error = line["error"].as_str().unwrap();
+    assert!(error.contains("channels.under-test.timeout_ms"), "{line}");
+    assert!(!error.contains("nonsense"), "{line}");
+    assert_eq!(process.ask(&send()).await.0, 200);
+    assert_eq!((before.ledger().len(), after.ledger().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_hangup_reads_the_configuration_although_the_file_is_the_same() {
+    let released = CancellationToken::new();
+    released.cancel();
+    let (fake, channel) = holding(&released).await;
+    let mut process = Process::start(&channel).await;
+    process.signal("-HUP");
+    let line = process.logged("Channels replaced.").await;
+    assert_eq!((&line["started_count"], &line["kept_count"]), (&json!(0), &json!(1)), "{line}");
+    assert_eq!(process.ask(&send()).await.0, 200);
+    assert_eq!(fake.ledger().len(), 1);
+    process.terminate();
+    process.logged("Left in order.").await;
+    assert_eq!(process.ended().await.code(), Some(0));
 }
