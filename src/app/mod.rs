@@ -2,7 +2,8 @@
 
 mod activity;
 mod connection;
-mod reload;
+pub mod reload;
+mod served;
 mod server;
 pub mod settings;
 mod watched;
@@ -23,7 +24,7 @@ use tracing::{info, warn};
 use crate::adapter::channel::Channel;
 use crate::api::keys::ring::KeyRing;
 use crate::api::{Api, MetricsAt, router};
-use crate::app::reload::Serving;
+use crate::app::reload::{AtStart, Reloader};
 use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 use crate::config::{LoadError, Sandbox, Settings, build_channel};
@@ -48,7 +49,7 @@ pub struct App {
     admin: Option<Server>,
     sandbox: Option<sandbox::Running>,
     shutdown: ShutdownSettings,
-    serving: Serving,
+    reloader: Arc<Reloader>,
 }
 
 /// Why the gateway does not start.
@@ -97,7 +98,8 @@ impl App {
     /// [`StartError`]: the operator mends the configuration or the machine.
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
         let keys = Arc::new(KeyRing::new(&settings.keys));
-        check_address(&settings.server, settings.sandbox, &keys)?;
+        check_address(&settings.server, settings.sandbox, !keys.is_empty())?;
+        log_warnings(&settings);
         let address = settings.server.listen;
         let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
@@ -111,12 +113,17 @@ impl App {
         } else {
             (None, settings.channels)
         };
-        let digests = sandbox.is_none().then_some(settings.channel_digests);
-        let serving = Serving::new(settings.transport, digests);
         let parts = parts(channels, settings.transport, sandbox.is_some())?;
         let channel_count = parts.len();
         let store = Arc::new(MemoryStore::new(settings.store));
         let dispatcher = Dispatcher::new(parts, settings.delivery, store, clock, randomness);
+        let at_start = AtStart {
+            server: settings.server.clone(),
+            transport: settings.transport,
+            sandbox: sandbox.is_some().then_some(settings.sandbox),
+            digests: settings.digests,
+        };
+        let reloader = Arc::new(Reloader::new(Arc::clone(&dispatcher), Arc::clone(&keys), at_start));
         let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys };
         let state = router::State::new(Arc::new(api));
         let admin = start_admin(&state, &settings.server).await?;
@@ -125,7 +132,7 @@ impl App {
             .map_err(|source| StartError::Listen { address, source })?;
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self { dispatcher, server, admin, sandbox, shutdown: settings.shutdown, serving })
+        Ok(Self { dispatcher, server, admin, sandbox, shutdown: settings.shutdown, reloader })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.
@@ -144,6 +151,12 @@ impl App {
     #[must_use]
     pub const fn dispatcher(&self) -> &Arc<Dispatcher> {
         &self.dispatcher
+    }
+
+    /// Takes another configuration over while everything runs.
+    #[must_use]
+    pub const fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 
     /// Leaves without losing anything that was begun.
@@ -196,8 +209,8 @@ async fn start_admin(state: &router::State, settings: &ServerSettings) -> Result
 }
 
 /// Without keys only this machine may reach the API, unless the operator says otherwise.
-fn check_address(server: &ServerSettings, sandbox: Sandbox, keys: &KeyRing) -> Result<(), StartError> {
-    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only || !keys.is_empty() {
+fn check_address(server: &ServerSettings, sandbox: Sandbox, has_keys: bool) -> Result<(), StartError> {
+    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only || has_keys {
         return Ok(());
     }
     if !server.insecure {
@@ -205,6 +218,13 @@ fn check_address(server: &ServerSettings, sandbox: Sandbox, keys: &KeyRing) -> R
     }
     warn!(server.address = %server.listen, "Whoever reaches this address can send: server.insecure is set.");
     Ok(())
+}
+
+/// Says what is allowed but should be looked at.
+fn log_warnings(settings: &Settings) {
+    for warning in settings.warnings() {
+        warn!(setting = warning.key, "The setting {}.", warning.detail);
+    }
 }
 
 async fn start_sandbox(clock: &Clock) -> Result<sandbox::Running, StartError> {

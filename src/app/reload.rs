@@ -1,106 +1,110 @@
-//! Replaces the channels by those of a configuration that was read anew, or leaves everything as it is.
+//! Takes over the channels and keys of a configuration that was read anew, or leaves everything as it is.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use crate::app::App;
-use crate::config::{ChannelDigest, LoadError, Settings};
-use crate::dispatch::NextChannel;
-use crate::dispatch::channel::ChannelParts;
+use crate::api::keys::ring::KeyRing;
+use crate::app::served::{Change, Served};
+use crate::app::settings::ServerSettings;
+use crate::app::{StartError, check_address, log_warnings};
+use crate::config::digest::Digests;
+use crate::config::{LoadError, Sandbox, Settings};
+use crate::dispatch::Dispatcher;
 use crate::domain::id::ChannelName;
 use crate::telemetry::metrics::words::ReloadResult;
 use crate::transport;
 
-/// What a reload needs to know of the configuration that serves; lives as long as the application.
-pub(super) struct Serving {
-    transport: transport::Settings,
-    /// `None` while the stand-ins serve.
-    digests: Option<Mutex<BTreeMap<String, ChannelDigest>>>,
+/// Puts configurations in the place of the one that serves; lives as long as the application.
+pub struct Reloader {
+    dispatcher: Arc<Dispatcher>,
+    keys: Arc<KeyRing>,
+    at_start: AtStart,
+    /// Locked while one configuration replaces another.
+    served: Mutex<Served>,
 }
 
-/// Why a configuration does not come to serve.
+/// What the process was started with and keeps.
+pub(super) struct AtStart {
+    pub(super) server: ServerSettings,
+    pub(super) transport: transport::Settings,
+    /// Why the stand-ins serve; `None` = they do not.
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) digests: Digests,
+}
+
+/// Why a configuration does not come to serve; begins with the key at fault.
 #[derive(Debug, thiserror::Error)]
-enum ReloadError {
+pub(super) enum ReloadError {
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("channel `{channel}` cannot be started: {source}")]
-    Client { channel: ChannelName, source: transport::BuildError },
-    #[error("it has no channel; a start without one would serve the sandbox")]
+    #[error("keys: none is left, and other machines reach the API")]
+    Keys(#[source] StartError),
+    #[error("channels: none is left; a start without one would serve the sandbox")]
     NoChannel,
-    #[error("the sandbox serves; start anew to serve configured channels")]
-    Sandbox,
+    #[error("channels.{channel}: cannot be started")]
+    Client { channel: ChannelName, source: transport::BuildError },
+    #[error("channels.{0}: cannot be told from others; a fault of this program")]
+    NoDigest(ChannelName),
 }
 
-/// How many channels went which way.
-#[derive(Default)]
-struct Change {
-    kept: usize,
-    started: usize,
-    removed: usize,
-}
-
-impl Serving {
-    /// `digests`: of the channels that serve; `None` while the stand-ins do.
-    pub(super) fn new(
-        transport: transport::Settings,
-        digests: Option<BTreeMap<String, ChannelDigest>>,
-    ) -> Self {
-        Self { transport, digests: digests.map(Mutex::new) }
+impl Reloader {
+    pub(super) fn new(dispatcher: Arc<Dispatcher>, keys: Arc<KeyRing>, at_start: AtStart) -> Self {
+        let served = Mutex::new(Served::new(&dispatcher, &at_start.digests));
+        Self { dispatcher, keys, at_start, served }
     }
-}
 
-impl App {
-    /// Serves the channels of a configuration that was read anew, all at once.
+    /// Serves the channels and keys of this configuration from now on; all other settings stay as at the start.
     ///
-    /// A channel whose keys are the same goes on as it is; everything but channels stays as it was at the start.
-    /// If anything is wrong, nothing changes. Either way the log and `imcast_reloads_total` say so.
+    /// A channel whose keys are the same goes on as it is, and callers keep what they have used of their quotas.
+    /// If anything is wrong, nothing changes. Either way the log and the metrics say so.
     pub fn reload(&self, loaded: Result<Settings, LoadError>) {
         let metrics = self.dispatcher.metrics();
-        match self.replace_channels(loaded) {
-            Ok(Change { kept, started, removed }) => {
-                metrics.count_reload(ReloadResult::Applied);
-                info!(
-                    kept_count = kept,
-                    started_count = started,
-                    removed_count = removed,
-                    "Channels replaced."
-                );
-            }
+        match self.take_over(loaded) {
+            Ok(()) => metrics.count_reload(ReloadResult::Applied),
             Err(error) => {
                 metrics.count_reload(ReloadResult::Refused);
-                error!(%error, "Configuration refused: the channels stay as they were.");
+                let cause = error.source().map(tracing::field::display);
+                error!(%error, cause, "Configuration refused: the one before goes on to serve.");
             }
         }
     }
 
-    fn replace_channels(&self, loaded: Result<Settings, LoadError>) -> Result<Change, ReloadError> {
-        let Some(digests) = &self.serving.digests else { return Err(ReloadError::Sandbox) };
+    fn take_over(&self, loaded: Result<Settings, LoadError>) -> Result<(), ReloadError> {
         let settings = loaded?;
-        if settings.channels.is_empty() {
-            return Err(ReloadError::NoChannel);
+        let (sandbox, has_keys) = (self.at_start.sandbox, !settings.keys.is_empty());
+        check_address(&self.at_start.server, sandbox.unwrap_or(Sandbox::WithoutChannels), has_keys)
+            .map_err(ReloadError::Keys)?;
+        log_warnings(&settings);
+        let mut waiting = settings.digests.differing(&self.at_start.digests);
+        if sandbox == Some(Sandbox::WithoutChannels) && !settings.channels.is_empty() {
+            waiting.push("channels");
         }
-        // Held to the end, so that the digests are always those of the channels that serve.
-        let mut digests = digests.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut change = Change::default();
-        let mut next = Vec::with_capacity(settings.channels.len());
-        for (name, channel) in settings.channels {
-            let digest = settings.channel_digests.get(name.as_str());
-            if digest.is_some() && digest == digests.get(name.as_str()) {
-                change.kept += 1;
-                next.push(NextChannel::Kept(name));
-                continue;
-            }
-            let http = transport::client(&channel.settings, &self.serving.transport)
-                .map_err(|source| ReloadError::Client { channel: name.clone(), source })?;
-            change.started += 1;
-            next.push(NextChannel::New(ChannelParts { name, channel, http, is_sandbox: false }));
+        let waiting = waiting.join(", ");
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        // All that can fail comes before all that changes something.
+        let replacement = match sandbox {
+            Some(_) => None,
+            None => Some(served.plan(settings.channels, &settings.digests, &self.at_start.transport)?),
+        };
+        if !has_keys && !self.keys.is_empty() {
+            warn!("No key is configured any more: whoever reaches the API can send.");
         }
-        let is_gone = |name: &&String| !settings.channel_digests.contains_key(*name);
-        change.removed = digests.keys().filter(is_gone).count();
-        self.dispatcher.replace_channels(next);
-        *digests = settings.channel_digests;
-        Ok(change)
+        // The keys first: one that was withdrawn never meets a new channel.
+        self.keys.replace(&settings.keys);
+        let change = replacement.map(|replacement| served.replace(&self.dispatcher, replacement));
+        let Change { kept, started, removed } = change.unwrap_or_default();
+        info!(
+            kept_count = kept,
+            started_count = started,
+            removed_count = removed,
+            key_count = settings.keys.len(),
+            "Configuration reloaded."
+        );
+        if !waiting.is_empty() {
+            warn!(settings = waiting, "These settings are not those of the start: they need a restart.");
+        }
+        Ok(())
     }
 }

@@ -18,11 +18,12 @@ mod tests;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::config::files::FilesRead;
 use crate::config::{self, LoadError, Settings};
 use crate::providers::REGISTRY;
 
@@ -107,9 +108,8 @@ impl Sources {
         config::load(self.file.as_deref(), self.environment, REGISTRY)
     }
 
-    /// Where the file is, or would be.
-    fn path(&self) -> &Path {
-        self.file.as_deref().unwrap_or(Path::new(config::FILE))
+    fn load_noting(self, files: &mut FilesRead) -> Result<Settings, LoadError> {
+        config::load_noting(self.file.as_deref(), self.environment, REGISTRY, files)
     }
 }
 

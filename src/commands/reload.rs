@@ -1,86 +1,63 @@
-//! When a running gateway reads its configuration anew: told so by SIGHUP, or since the file has changed.
+//! When a running gateway reads its configuration anew: told so by SIGHUP, or since a file has changed.
 
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::signal::unix::Signal;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
-use crate::app::App;
-use crate::commands::{CommandError, Sources};
+use crate::app::reload::Reloader;
+use crate::commands::Sources;
+use crate::config::files::FilesRead;
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the files are looked at. A change counts once two looks saw the same, so that nothing half written is
+/// read.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The configuration file, and what it was like when it was last looked at.
-pub(super) struct WatchedFile {
-    path: PathBuf,
-    seen: Option<Stamp>,
-}
-
-/// Tells one state of a file from another: when it was written, and its length in bytes.
-type Stamp = (SystemTime, u64);
-
-/// What there is to wait for.
-pub(super) struct Reasons {
-    hangup: Signal,
-    looks: Interval,
-    file: WatchedFile,
-}
-
-impl WatchedFile {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), seen: std::fs::metadata(path).ok().and_then(|file| stamp(&file)) }
-    }
-
-    /// Whether it is another one than at the last look; one that is away for a moment is not.
-    async fn has_changed(&mut self) -> bool {
-        let now = tokio::fs::metadata(&self.path).await.ok().and_then(|file| stamp(&file));
-        let has_changed = now.is_some() && now != self.seen;
-        if has_changed {
-            self.seen = now;
-        }
-        has_changed
-    }
-}
-
-impl Reasons {
-    pub(super) fn new(file: WatchedFile) -> Result<Self, CommandError> {
-        let hangup = signal(SignalKind::hangup()).map_err(CommandError::System)?;
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { hangup, looks, file })
-    }
-
-    /// Waits until the configuration should be read anew.
-    pub(super) async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => {
-                    // What the signal makes us read need not be read again at the next look.
-                    self.file.has_changed().await;
-                    return;
-                }
-                _ = self.looks.tick() => {}
+/// Takes over what the sources say, each time they may say something else; never ends.
+///
+/// Looking and reading block as long as the file system does, on threads of their own.
+pub(super) async fn keep_current(
+    reloader: &Arc<Reloader>,
+    sources: &Sources,
+    files: FilesRead,
+    mut hangup: Signal,
+) {
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut files = Arc::new(files);
+    let mut before = None;
+    loop {
+        let is_due = tokio::select! {
+            Some(()) = hangup.recv() => true,
+            _ = looks.tick() => {
+                let looked_at = Arc::clone(&files);
+                let now = tokio::task::spawn_blocking(move || looked_at.look()).await.ok();
+                let is_settled = now == before;
+                before = now;
+                is_settled && before.as_ref().is_some_and(|look| files.differ(look))
             }
-            if self.file.has_changed().await {
-                return;
-            }
+        };
+        if is_due {
+            files = Arc::new(reload(reloader, sources).await);
+            before = None;
         }
     }
 }
 
-/// Reads the configuration and serves its channels, or says why not.
-pub(super) async fn reload(app: &App, sources: &Sources) {
-    let sources = sources.clone();
-    match tokio::task::spawn_blocking(move || sources.load()).await {
-        Ok(loaded) => app.reload(loaded),
-        Err(error) => error!(%error, "Reading the configuration broke off."),
-    }
-}
-
-fn stamp(file: &Metadata) -> Option<Stamp> {
-    Some((file.modified().ok()?, file.len()))
+/// Reads everything anew and serves it, or says why not; returns the files that it was read from.
+async fn reload(reloader: &Arc<Reloader>, sources: &Sources) -> FilesRead {
+    let (reloader, sources) = (Arc::clone(reloader), sources.clone());
+    let reading = move || {
+        let mut files = FilesRead::default();
+        let loaded = sources.load_noting(&mut files);
+        reloader.reload(loaded);
+        files
+    };
+    tokio::task::spawn_blocking(reading).await.unwrap_or_else(|error| {
+        // A fault of this program. No file is watched from now on, or it would happen again at every look.
+        error!(%error, "Reading the configuration broke off: it is read again at the next SIGHUP.");
+        FilesRead::default()
+    })
 }

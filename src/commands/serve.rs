@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(feature = "otel")]
 use tracing::warn;
 
 use crate::app::App;
-use crate::commands::reload::{Reasons, WatchedFile, reload};
+use crate::commands::reload::keep_current;
 use crate::commands::{CommandError, Sources};
+use crate::config::files::FilesRead;
 use crate::config::{Sandbox, Settings};
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::telemetry::traces::Export;
@@ -27,9 +29,8 @@ pub(super) struct Arguments {
 
 /// Runs until SIGTERM or SIGINT and leaves in order; a second signal ends it at once.
 pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), CommandError> {
-    // Before the file is read: a change from now on is seen.
-    let file = WatchedFile::new(sources.path());
-    let mut settings = sources.clone().load()?;
+    let mut files = FilesRead::default();
+    let mut settings = sources.clone().load_noting(&mut files)?;
     if arguments.sandbox {
         settings.sandbox = Sandbox::Only;
     }
@@ -40,7 +41,7 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
     let export = export(&settings.traces, runtime.handle())?;
     logs::start(settings.log, export.as_ref())?;
     let served = runtime.block_on(async {
-        let served = serve(settings, sources, file).await;
+        let served = serve(settings, sources, files).await;
         flush(export).await;
         served
     });
@@ -87,19 +88,14 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-async fn serve(settings: Settings, sources: Sources, file: WatchedFile) -> Result<(), CommandError> {
+async fn serve(settings: Settings, sources: Sources, files: FilesRead) -> Result<(), CommandError> {
     // Before anything starts, so that no signal meets the system's default action.
     let mut signals = Signals::new()?;
-    let mut reasons = Reasons::new(file)?;
-    for warning in settings.warnings() {
-        warn!(setting = warning.key, "The setting {}.", warning.detail);
-    }
+    let hangup = signal(SignalKind::hangup()).map_err(CommandError::System)?;
     let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
-    loop {
-        tokio::select! {
-            () = signals.next() => break,
-            () = reasons.next() => reload(&app, &sources).await,
-        }
+    tokio::select! {
+        () = signals.next() => {}
+        () = keep_current(app.reloader(), &sources, files, hangup) => {}
     }
     tokio::select! {
         () = app.shutdown() => Ok(()),

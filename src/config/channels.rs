@@ -1,11 +1,9 @@
 //! Reads the channels: each is one provider's row with its own defaults under the operator's keys.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ::config::{Value, ValueKind};
 use http::Uri;
-use sha2::{Digest as _, Sha256};
 
 use crate::adapter::channel::{Channel, CommonSettings, Provider};
 use crate::adapter::fields::{Fields, Numbers};
@@ -34,22 +32,6 @@ pub(super) fn add_defaults(given: &mut Table, providers: &[Provider]) {
 
 fn defaults(provider: &Provider) -> Table {
     tree::parse(provider.defaults).unwrap_or_default()
-}
-
-/// What a channel's keys are, secrets included, so that a change shows; says nothing about them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ChannelDigest([u8; 32]);
-
-/// The digest of every channel, by name; after defaults, the environment and secret files came in.
-pub(super) fn digests(given: &Table) -> BTreeMap<String, ChannelDigest> {
-    let Some(ValueKind::Table(channels)) = given.get("channels").map(|value| &value.kind) else {
-        return BTreeMap::new();
-    };
-    let digest = |(name, value): (&String, &Value)| {
-        let json = tree::to_json(Table::from([(name.clone(), value.clone())]));
-        (name.clone(), ChannelDigest(Sha256::digest(json.as_bytes()).into()))
-    };
-    channels.iter().map(digest).collect()
 }
 
 /// Reads the section; channels that have faults are left out and their faults added.

@@ -11,6 +11,7 @@ mod gate;
 mod measure;
 pub mod pace;
 pub mod plan;
+pub mod replace;
 pub mod resend;
 pub mod retry;
 pub mod retry_budget;
@@ -41,7 +42,6 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::channel::ChannelState;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
 pub struct Dispatcher {
@@ -54,14 +54,6 @@ pub struct Dispatcher {
 pub struct Overloaded {
     /// Which channel.
     pub channel: ChannelName,
-}
-
-/// One channel of the next view.
-pub enum NextChannel {
-    /// The one at work goes on, with its budgets, circuit, backlog and token.
-    Kept(ChannelName),
-    /// It is new, or starts anew with other settings.
-    New(ChannelParts),
 }
 
 /// One view of the channels.
@@ -128,27 +120,6 @@ impl Dispatcher {
     #[must_use]
     pub fn channels(&self) -> Vec<Arc<ChannelRuntime>> {
         self.shared.channels.load().values().cloned().collect()
-    }
-
-    /// Replaces all channels at once: what is planned from now on sees only these.
-    ///
-    /// Batches that run keep the channels that they were planned with.
-    pub fn replace_channels(&self, next: Vec<NextChannel>) {
-        let shared = &self.shared;
-        let before = shared.channels.load_full();
-        let place = |next| match next {
-            NextChannel::Kept(name) => before.get(&name).map(|kept| (name, Arc::clone(kept))),
-            NextChannel::New(parts) => {
-                let name = parts.name.clone();
-                Some((name, Arc::new(ChannelRuntime::new(parts, &shared.settings, &shared.metrics))))
-            }
-        };
-        let next: Channels = next.into_iter().filter_map(place).collect();
-        for (name, gone) in before.iter().filter(|(name, _)| !next.contains_key(*name)) {
-            tracing::debug!(channel.name = %name, "Channel removed.");
-            gone.metrics.show(ChannelState::GONE);
-        }
-        shared.channels.store(Arc::new(next));
     }
 
     /// The channel of this name.

@@ -81,7 +81,7 @@ pub struct PlannedCall {
 impl Plan {
     pub(super) fn new(shared: &Arc<Shared>, mut batch: Batch) -> Result<Self, Vec<RouteFault>> {
         // One view for all routes: a batch never straddles a replacement.
-        let channels = shared.channels.load();
+        let channels = shared.channels.load_full();
         let mut routes = Vec::with_capacity(batch.routes.len());
         let mut faults = Vec::new();
         for (route_index, route) in batch.routes.iter_mut().enumerate() {

@@ -80,7 +80,7 @@ impl TestGateway {
 
     /// Makes it read this configuration over [`BASE`] anew.
     pub(crate) fn reload(&self, toml: &str) {
-        self.app.lock().unwrap().as_ref().unwrap().reload(load(toml));
+        self.app.lock().unwrap().as_ref().unwrap().reloader().reload(load(toml));
     }
 
     /// Ends it in order, once; requests that are open get their answers.

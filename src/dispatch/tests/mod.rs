@@ -4,6 +4,7 @@ mod bad_days;
 mod delivery;
 mod log;
 mod metrics;
+mod replace;
 mod resend;
 mod rig;
 mod tokens;

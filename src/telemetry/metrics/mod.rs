@@ -43,6 +43,7 @@ pub struct Metrics {
     unrecorded: Counter,
     violations: Counters<Violation>,
     reloads: Counters<ReloadResult>,
+    last_reload_refused: Gauge,
     requests: Family<ByRoute, Counter>,
     refusals: Family<ByCode, Counter>,
     held_bytes: Gauge,
@@ -86,6 +87,9 @@ impl Metrics {
         ours.register("invariant_violations", "What must never happen", violations.clone());
         let reloads = Family::default();
         ours.register("reloads", "Configurations read anew", reloads.clone());
+        let last_reload_refused = Gauge::default();
+        let help = "1 while the latest configuration is refused and an earlier one serves";
+        ours.register("last_reload_refused", help, last_reload_refused.clone());
         let requests = Family::default();
         ours.register("http_requests", "Answers of the API", requests.clone());
         let refusals = Family::default();
@@ -101,6 +105,7 @@ impl Metrics {
             unrecorded,
             violations: Counters::new(&violations, |kind| ByKind { kind }),
             reloads: Counters::new(&reloads, |result| ByReload { result }),
+            last_reload_refused,
             requests,
             refusals,
             held_bytes,
@@ -133,6 +138,7 @@ impl Metrics {
     /// Counts a configuration that was read anew.
     pub fn count_reload(&self, result: ReloadResult) {
         self.reloads.count(result);
+        self.last_reload_refused.set(i64::from(result == ReloadResult::Refused));
     }
 
     /// Counts an answer.

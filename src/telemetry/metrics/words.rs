@@ -98,9 +98,9 @@ impl Word for RepeatReason {
 /// What became of a new configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadResult {
-    /// Its channels serve.
+    /// It serves.
     Applied,
-    /// It has faults, and everything stays as it was.
+    /// It has faults, and everything stayed as it was.
     Refused,
 }
 
