@@ -1,7 +1,7 @@
 //! Replaces the channels while batches run on them.
 //!
 //! A batch keeps the channels that it was planned with. What a provider counts is not theirs alone: a channel and
-//! its successor share the budgets and the turns of their account, so that both together keep its limits.
+//! its successor share the budgets of their account, so that both together keep its limits.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -30,9 +30,10 @@ pub enum Predecessor {
     Nobody,
     /// A channel that is gone, with all its batches: what it saved up may just have been spent.
     Gone,
-    /// This one, on which batches may still run: its budgets, changed to the new settings, and its turns are shared.
+    /// This one, on which batches may still run: its budgets are changed to the new settings and shared. It is or
+    /// logs in elsewhere, so that its calls in flight and its token say nothing about the new one.
     Account(Arc<ChannelRuntime>),
-    /// This one, and it logs in the same way: its token is shared as well.
+    /// This one, and it logs in at the same place in the same way: its turns and its token are shared as well.
     Login(Arc<ChannelRuntime>),
 }
 
@@ -58,7 +59,7 @@ impl Dispatcher {
 fn successor(shared: &Shared, parts: ChannelParts, predecessor: Predecessor) -> ChannelRuntime {
     let mut inheritance = Inheritance::none(&parts.channel, &shared.settings);
     let now = Instant::now();
-    let (before, keeps_token) = match predecessor {
+    let (before, is_login) = match predecessor {
         Predecessor::Nobody => (None, false),
         Predecessor::Gone => {
             budgets_of(&inheritance).empty(now);
@@ -70,11 +71,11 @@ fn successor(shared: &Shared, parts: ChannelParts, predecessor: Predecessor) -> 
     if let Some(before) = before {
         inheritance.pacer = before.gate().share_pacer();
         budgets_of(&inheritance).change(budgets(&parts.channel, &shared.settings, now), now);
-        let [from, to] =
-            [before.channel(), &parts.channel].map(|channel| channel.settings.max_in_flight.get());
-        resize(shared, &before.turns, from, to);
-        inheritance.turns = Arc::clone(&before.turns);
-        if keeps_token {
+        if is_login {
+            let [from, to] =
+                [before.channel(), &parts.channel].map(|channel| channel.settings.max_in_flight.get());
+            resize(shared, &before.turns, from, to);
+            inheritance.turns = Arc::clone(&before.turns);
             inheritance.tokens = Arc::clone(&before.tokens);
         }
     }

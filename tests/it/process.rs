@@ -53,7 +53,7 @@ impl Process {
     }
 
     /// Waits for the line of the log with this message.
-    async fn logged(&mut self, message: &str) -> Value {
+    pub(crate) async fn logged(&mut self, message: &str) -> Value {
         loop {
             let line = tokio::time::timeout(PATIENCE, self.log.recv()).await.expect("a line in time");
             let line: Value = serde_json::from_str(&line.expect("a line before the end")).unwrap();
@@ -63,22 +63,22 @@ impl Process {
         }
     }
 
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.signal("-TERM");
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Writes the configuration anew.
-    fn configure(&self, toml: &str) {
+    pub(crate) fn configure(&self, toml: &str) {
         std::fs::write(self.config.path(), format!("{COMMON}{toml}")).unwrap();
     }
 
     /// Waits for the end.
-    async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ending = async { while self.log.recv().await.is_some() {} };
         tokio::time::timeout(PATIENCE, ending).await.expect("an end in time");
         self.child.wait().unwrap()
@@ -187,42 +187,4 @@ async fn a_second_signal_ends_the_process_at_once() {
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(1));
     assert!(!release.is_cancelled());
-}
-
-#[tokio::test]
-async fn a_changed_file_is_served_and_a_faulty_one_is_refused_with_its_fault() {
-    let released = CancellationToken::new();
-    released.cancel();
-    let (before, channel) = holding(&released).await;
-    let mut process = Process::start(&channel).await;
-    assert_eq!(process.ask(&send()).await.0, 200);
-    // Nobody tells it: it looks.
-    let (after, channel) = holding(&released).await;
-    process.configure(&channel);
-    let line = process.logged("Channels replaced.").await;
-    assert_eq!((&line["started_count"], &line["kept_count"]), (&json!(1), &json!(0)), "{line}");
-    assert_eq!(process.ask(&send()).await.0, 200);
-    process.configure(&format!("{channel}timeout_ms = 'secret-nonsense'\n"));
-    let line = process.logged("Configuration refused: the channels stay as they were.").await;
-    let error = line["error"].as_str().unwrap();
-    assert!(error.contains("channels.under-test.timeout_ms"), "{line}");
-    assert!(!error.contains("nonsense"), "{line}");
-    assert_eq!(process.ask(&send()).await.0, 200);
-    assert_eq!((before.ledger().len(), after.ledger().len()), (1, 2));
-}
-
-#[tokio::test]
-async fn a_hangup_reads_the_configuration_although_the_file_is_the_same() {
-    let released = CancellationToken::new();
-    released.cancel();
-    let (fake, channel) = holding(&released).await;
-    let mut process = Process::start(&channel).await;
-    process.signal("-HUP");
-    let line = process.logged("Channels replaced.").await;
-    assert_eq!((&line["started_count"], &line["kept_count"]), (&json!(0), &json!(1)), "{line}");
-    assert_eq!(process.ask(&send()).await.0, 200);
-    assert_eq!(fake.ledger().len(), 1);
-    process.terminate();
-    process.logged("Left in order.").await;
-    assert_eq!(process.ended().await.code(), Some(0));
 }

@@ -53,7 +53,9 @@ async fn a_channel_and_its_successor_keep_the_limit_of_their_account_together() 
     let within =
         |first: Instant| starts.iter().filter(|start| (first..first + window).contains(*start)).count();
     let most = starts.iter().map(|first| within(*first)).max();
-    assert_eq!(most, Some(10));
+    assert!(most <= Some(10), "{most:?} calls in a second");
+    let elapsed = (*starts.last().unwrap() - starts[0]).as_secs_f64();
+    assert!(f64::from(u32::try_from(starts.len()).unwrap()) / elapsed >= 0.9 * LIMIT, "{elapsed} s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,15 +89,15 @@ async fn fewer_turns_hold_for_all_calls_and_more_are_there_at_once() {
     settle().await;
     assert_eq!(rig.sent().len(), 4);
 
-    rig.replace(setup(2), held(&gate), Predecessor::Account);
+    rig.replace(setup(2), held(&gate), Predecessor::Login);
     batches.push(rig.start(rig.batch(&IDS)));
-    // The first two that end make no room.
-    for (released, sent) in [(2, 4), (1, 5), (1, 6)] {
+    // Of the first three that end only one makes room, for the call that waited before the change.
+    for (released, sent) in [(2, 5), (1, 5), (1, 6)] {
         gate.add_permits(released);
         settle().await;
         assert_eq!(rig.sent().len(), sent, "after {released}");
     }
-    rig.replace(setup(5), held(&gate), Predecessor::Account);
+    rig.replace(setup(5), held(&gate), Predecessor::Login);
     batches.push(rig.start(rig.batch(&IDS)));
     settle().await;
     assert_eq!(rig.sent().len(), 6 + 3);

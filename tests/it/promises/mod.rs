@@ -1,7 +1,7 @@
 //! What the gateway promises its callers, one test or more for each promise.
 
 mod faults;
-mod keys;
+pub(crate) mod keys;
 mod limits;
 mod refusals;
 mod resend;

@@ -1,11 +1,15 @@
-//! Channels are replaced whole while the gateway serves, and a faulty configuration changes nothing.
+//! Channels and keys are replaced whole while the gateway serves, and a faulty configuration changes nothing.
 
+mod program;
+
+use imcast::api::keys::key::Key;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Account;
 use crate::fake_provider::{Arrival, FakeProvider, Reply, Response};
 use crate::harness::TestGateway;
+use crate::promises::keys::{bearer, table};
 
 /// A provider to which all is well once `release` is cancelled.
 async fn provider(account: &'static Account, release: &CancellationToken) -> FakeProvider {
@@ -130,12 +134,99 @@ async fn a_running_batch_ends_on_the_channel_that_it_began_on() {
 }
 
 #[tokio::test]
-async fn the_sandbox_is_not_replaced() {
+async fn in_the_sandbox_keys_are_replaced_and_channels_are_not() {
     let account = Account::of("tencent_tim");
     let fake = provider(account, &released()).await;
     let gateway = TestGateway::start("").await;
     let before = names(&gateway).await;
-    gateway.reload(&section("real", account, &fake, ""));
+    let real = section("real", account, &fake, "");
+    gateway.reload(&real);
     assert_eq!(names(&gateway).await, before);
-    assert_eq!(reloads(&gateway, "refused").await, 1);
+    let key = Key::generate().unwrap();
+    gateway.reload(&(real + &table("ops", &key, "operator = true")));
+    assert_eq!(gateway.get("/v1/channels").await.status, 401);
+    let headers = [("authorization", &*bearer(&key))];
+    assert_eq!(gateway.get_with("/v1/channels", &headers).await.status, 200);
+}
+
+#[tokio::test]
+async fn keys_come_and_go_at_once_and_keep_what_they_have_used() {
+    let account = Account::of("tencent_tim");
+    let fake = provider(account, &released()).await;
+    let channel = section("under-test", account, &fake, "");
+    let [old, new] = [(); 2].map(|()| Key::generate().unwrap());
+    let key = |key: &Key, limit: u32| table("a", key, &format!("recipients_per_minute = {limit}"));
+    let gateway = TestGateway::start(&(channel.clone() + &key(&old, 3))).await;
+    let send = async |key: &Key| {
+        let body = account.send("under-test").to_string();
+        let headers = [("authorization", &*bearer(key)), ("prefer", "wait=25")];
+        gateway.post("/v1/batches", &body, &headers).await.status
+    };
+    // Two recipients each.
+    assert_eq!((send(&old).await, send(&new).await), (200, 401));
+    gateway.reload(&(channel.clone() + &key(&old, 3) + &key(&new, 3)));
+    assert_eq!((send(&old).await, send(&new).await), (429, 429));
+    gateway.reload(&(channel.clone() + &key(&new, 5)));
+    assert_eq!((send(&old).await, send(&new).await, send(&new).await), (401, 200, 429));
+    // A fault in a channel leaves the keys alone too.
+    gateway.reload(&format!("{channel}colour = 'red'\n{}", key(&old, 3)));
+    assert_eq!((send(&old).await, send(&new).await), (401, 429));
+    assert_eq!(fake.ledger().len(), 2);
+}
+
+#[tokio::test]
+async fn the_last_key_of_a_gateway_that_others_reach_cannot_be_taken_away() {
+    let account = Account::of("tencent_tim");
+    let fake = provider(account, &released()).await;
+    let channel = section("under-test", account, &fake, "");
+    let key = Key::generate().unwrap();
+    let public = "[server]\nlisten = '0.0.0.0:0'\n";
+    let gateway =
+        TestGateway::start(&[public, &channel, &table("ops", &key, "operator = true")].concat()).await;
+    for toml in [&*channel, &format!("{public}insecure = true\n{channel}")] {
+        gateway.reload(toml);
+        assert_eq!(gateway.get("/v1/channels").await.status, 401, "{toml}");
+    }
+    let headers = [("authorization", &*bearer(&key))];
+    let metrics = gateway.get_with("/metrics", &headers).await.text;
+    assert!(metrics.contains("imcast_reloads_total{result=\"refused\"} 2\n"), "{metrics}");
+    assert!(metrics.contains("imcast_last_reload_refused 1\n"), "{metrics}");
+}
+
+/// Budgets of one call in a thousand seconds: who has to wait for one shows that they were carried over.
+const SLOW: &str = "calls_per_second = 0.001\nmax_in_flight = 4";
+
+/// Whether a first call on the channel would have to wait, asked by a plan.
+async fn has_to_wait(gateway: &TestGateway, account: &Account, channel: &str) -> bool {
+    let body = account.send(channel).to_string();
+    let plan = gateway.post("/v1/batches/plan", &body, &[]).await.json();
+    plan["eta"]["seconds"].as_f64().is_some_and(|seconds| seconds > 1.0)
+}
+
+#[tokio::test]
+async fn the_budgets_follow_the_account_whatever_its_channel_is_called() {
+    let account = Account::of("tencent_tim");
+    let (fake, other) = (provider(account, &released()).await, provider(account, &released()).await);
+    let slow = |name, fake, more: &str| section(name, account, fake, &format!("{SLOW}\n{more}"));
+    let gateway = TestGateway::start(&slow("a", &fake, "")).await;
+    assert!(!has_to_wait(&gateway, account, "a").await);
+    assert_eq!(status(&gateway, account, "a").await, 200);
+    assert!(has_to_wait(&gateway, account, "a").await);
+    // Other timeouts; another name; another way to the provider; away for a while.
+    gateway.reload(&slow("a", &fake, "timeout_ms = 9000"));
+    assert!(has_to_wait(&gateway, account, "a").await);
+    gateway.reload(&slow("b", &fake, ""));
+    assert!(has_to_wait(&gateway, account, "b").await);
+    gateway.reload(&slow("b", &other, ""));
+    assert!(has_to_wait(&gateway, account, "b").await);
+    let somebody = account.settings.replace("sdk_app_id = ", "sdk_app_id = 1");
+    let somebody = slow("b", &fake, "").replace(account.settings, &somebody);
+    gateway.reload(&somebody);
+    assert!(!has_to_wait(&gateway, account, "b").await, "another account");
+    gateway.reload(&slow("a", &fake, ""));
+    assert!(has_to_wait(&gateway, account, "a").await);
+    // A second channel of an account that is at work has budgets of its own, as at a start.
+    gateway.reload(&(slow("a", &fake, "") + &slow("c", &fake, "")));
+    assert!(has_to_wait(&gateway, account, "a").await);
+    assert!(!has_to_wait(&gateway, account, "c").await);
 }
