@@ -27,7 +27,8 @@ pub(super) struct Arguments {
     listen: Option<SocketAddr>,
 }
 
-/// Runs until SIGTERM or SIGINT and leaves in order; a second signal ends it at once.
+/// Runs until SIGTERM or SIGINT and leaves in order; a second signal ends it at once. Until then SIGHUP and changed
+/// files are heeded.
 pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), CommandError> {
     let mut files = FilesRead::default();
     let mut settings = sources.clone().load_noting(&mut files)?;
