@@ -19,6 +19,7 @@ mod metrics;
 mod process;
 mod promises;
 mod raw;
+mod reload;
 mod replay;
 mod sandbox;
 mod signatures;
