@@ -28,16 +28,20 @@ pub(crate) struct Process {
     log: UnboundedReceiver<String>,
     address: SocketAddr,
     config: tempfile::NamedTempFile,
+    _home: tempfile::TempDir,
 }
 
 impl Process {
     pub(crate) async fn start(toml: &str) -> Self {
         let config = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(config.path(), format!("{COMMON}{toml}")).unwrap();
+        let home = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_imcast"))
             .args(["serve", "--config"])
             .arg(config.path())
             .env_clear()
+            // A configuration that names no file gets one that is gone with the process.
+            .current_dir(home.path())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -46,7 +50,7 @@ impl Process {
         // Ends with the process, whose standard error it reads.
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut process = Self { child, log, address, config };
+        let mut process = Self { child, log, address, config, _home: home };
         let listening = process.logged("Listening.").await;
         process.address = listening["server.address"].as_str().unwrap().parse().unwrap();
         process
