@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod api;
 pub mod app;
+pub mod callbacks;
 pub mod commands;
 pub mod config;
 pub mod dispatch;

@@ -146,6 +146,7 @@ fn plan(state: &State, caller: &Caller, incoming: Incoming) -> Result<Plan, Prob
         max_age: api.settings.batches.max_age,
         most_routes: api.settings.limits.routes_per_batch,
         most_recipients: api.settings.limits.recipients_per_batch,
+        callback_hosts: dispatcher.durable().is_some().then_some(&api.settings.callback_hosts),
         provider_of: &|name| dispatcher.channel(name).map(|channel| channel.provider()),
     };
     let decoded = match body {

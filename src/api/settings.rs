@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::adapter::fields::Fields;
+use crate::domain::callback::AllowedHosts;
 
 /// What the API lets in. Defaults and meanings: `config/default.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[batches]`.
     pub batches: Batches,
+    /// Whom callers may have told that their batches ended: of `[callbacks]`, not read here.
+    pub callback_hosts: AllowedHosts,
 }
 
 /// The front door.
@@ -42,11 +45,11 @@ pub struct Batches {
 }
 
 impl Settings {
-    /// Reads both sections out of the whole configuration.
+    /// Reads both sections out of the whole configuration; no callback is allowed so far.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let limits = fields.object("limits", Limits::read);
         let batches = fields.object("batches", Batches::read);
-        Some(Self { limits: limits?, batches: batches? })
+        Some(Self { limits: limits?, batches: batches?, callback_hosts: AllowedHosts::default() })
     }
 }
 

@@ -27,6 +27,8 @@ use crate::api::{Api, MetricsAt, router};
 use crate::app::reload::{AtStart, Reloader};
 use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
+use crate::callbacks::Courier;
+use crate::callbacks::settings::Settings as CallbackSettings;
 use crate::config::{LoadError, Sandbox, Settings, build_channel};
 use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::ChannelParts;
@@ -48,6 +50,8 @@ pub struct App {
     /// Probes and metrics; the last to go, so that the end can be watched.
     admin: Option<Server>,
     sandbox: Option<sandbox::Running>,
+    /// Runs where callbacks are allowed and can be kept.
+    courier: Option<Courier>,
     store: Opened,
     shutdown: ShutdownSettings,
     reloader: Arc<Reloader>,
@@ -85,6 +89,9 @@ pub enum StartError {
         /// What is wrong with its keys; `None` = with its name.
         source: Option<LoadError>,
     },
+    /// Callbacks have no client.
+    #[error("callbacks cannot be sent (callbacks.allowed_hosts)")]
+    Callbacks(#[source] transport::BuildError),
     /// A channel has no client.
     #[error("channel `{channel}` cannot be started")]
     Client {
@@ -121,6 +128,7 @@ impl App {
         let parts = parts(channels, settings.transport, sandbox.is_some())?;
         let channel_count = parts.len();
         let dispatcher = Dispatcher::new(parts, settings.delivery, store.store(), clock, randomness);
+        let courier = start_courier(&dispatcher, settings.callbacks)?;
         let at_start = AtStart {
             server: settings.server.clone(),
             transport: settings.transport,
@@ -137,7 +145,8 @@ impl App {
         dispatcher.recover();
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self { dispatcher, server, admin, sandbox, store, shutdown: settings.shutdown, reloader })
+        let shutdown = settings.shutdown;
+        Ok(Self { dispatcher, server, admin, sandbox, courier, store, shutdown, reloader })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.
@@ -179,7 +188,15 @@ impl App {
         );
         tokio::time::sleep(drain_delay).await;
         // Both at once: open requests get their answers as their batches end.
-        let (is_settled, is_answered) = tokio::join!(self.dispatcher.drain(grace), self.server.stop(grace));
+        let courier = self.courier;
+        let stop_courier = async {
+            match courier {
+                Some(courier) => courier.stop(grace).await,
+                None => true,
+            }
+        };
+        let (is_settled, is_answered, is_told) =
+            tokio::join!(self.dispatcher.drain(grace), self.server.stop(grace), stop_courier);
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -188,10 +205,10 @@ impl App {
         if let Some(admin) = self.admin {
             admin.stop(ADMIN_GRACE).await;
         }
-        if is_settled && is_answered {
+        if is_settled && is_answered && is_told {
             info!("Left in order.");
         } else {
-            warn!(is_settled, is_answered, "Left with work unfinished: the grace was over.");
+            warn!(is_settled, is_answered, is_told, "Left with work unfinished: the grace was over.");
         }
     }
 }
@@ -231,6 +248,24 @@ async fn open_store(settings: store::settings::StoreSettings, clock: &Clock) -> 
     let clock = clock.clone();
     let provider = |name: &str| providers::find(name).map(|provider| provider.name);
     Opened::open(settings, provider, move || clock.now()).await.map_err(StartError::Store)
+}
+
+/// Begins to tell the ends of batches, if anybody may be told.
+fn start_courier(
+    dispatcher: &Arc<Dispatcher>,
+    settings: CallbackSettings,
+) -> Result<Option<Courier>, StartError> {
+    let origins = settings.allowed_hosts.origins();
+    if origins.is_empty() || dispatcher.durable().is_none() {
+        return Ok(None);
+    }
+    let options = transport::webhook::WebhookOptions {
+        timeout: settings.timeout,
+        allows_private_addresses: settings.allow_private_addresses,
+        needs_tls: origins.iter().any(|origin| origin.is_tls),
+    };
+    let service = transport::webhook::client(options).map_err(StartError::Callbacks)?;
+    Ok(Some(Courier::start(Arc::clone(dispatcher), service, settings)))
 }
 
 /// Says what is allowed but should be looked at.

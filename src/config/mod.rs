@@ -24,6 +24,7 @@ use crate::adapter::channel::{Channel, Provider};
 use crate::adapter::fields::{Fields, Numbers};
 use crate::api::keys::settings::{self as keys, KeySettings};
 use crate::app::settings::{ServerSettings, ShutdownSettings};
+use crate::callbacks::settings::Settings as CallbackSettings;
 pub use crate::config::channels::build_channel;
 use crate::config::digest::Digests;
 pub use crate::config::fault::{LoadError, SettingFault};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub delivery: dispatch::settings::Settings,
     /// Sections `[limits]` and `[batches]`.
     pub api: api::settings::Settings,
+    /// Section `[callbacks]`.
+    pub callbacks: CallbackSettings,
     /// Tables `[[keys]]`; empty = nobody is asked for one.
     pub keys: Vec<KeySettings>,
     /// Section `[transport]`.
@@ -198,6 +201,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
     let store = fields.object("store", store::settings::StoreSettings::read);
     let delivery = fields.object("delivery", dispatch::settings::Settings::read);
     let api = api::settings::Settings::read(&mut fields);
+    let callbacks = fields.object("callbacks", CallbackSettings::read);
     let transport = fields.object("transport", transport::Settings::read);
     let log = fields.object("log", telemetry::Settings::read);
     let traces = fields.object("traces", telemetry::TraceSettings::read);
@@ -213,6 +217,8 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
         faults = keys::unknown_channels(&keys, exists);
     }
     let settings = (|| {
+        let callbacks = callbacks?;
+        let callback_hosts = callbacks.allowed_hosts.clone();
         Some(Settings {
             server: server?,
             shutdown: shutdown?,
@@ -221,7 +227,8 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
                 ..delivery?
             },
             store: store?,
-            api: api?,
+            api: api::settings::Settings { callback_hosts, ..api? },
+            callbacks,
             keys,
             transport: transport?,
             log: log?,

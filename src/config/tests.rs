@@ -110,9 +110,48 @@ fn the_compiled_in_reference_is_complete_and_sound() {
     assert_eq!(settings.transport.answer_bytes, 1 << 20);
 }
 
+#[test]
+fn callbacks_have_servers_and_keys() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let text = format!(
+        "[callbacks]\nallowed_hosts = ['Hooks.Example', 'hooks.example:443', 'http://127.0.0.1:9000', '[::1]']\n\
+         allow_private_addresses = true\nsecret = '{secret}'\nprevious_secret = '{secret}'\nretry_delays_ms = []"
+    );
+    let settings = read("", &text, [], PROVIDERS).ok().unwrap();
+    let hosts = settings.callbacks.allowed_hosts.origins().iter();
+    let hosts: Vec<_> = hosts.map(|origin| (origin.is_tls, &*origin.host, origin.port)).collect();
+    assert_eq!(hosts, [(true, "hooks.example", 443), (false, "127.0.0.1", 9000), (true, "[::1]", 443)]);
+    assert_eq!(settings.api.callback_hosts, settings.callbacks.allowed_hosts);
+    assert_eq!(settings.callbacks.signing_keys.len(), 2);
+    assert!(settings.callbacks.retry_delays.is_empty());
+    assert!(!format!("{:?}", settings.callbacks).contains("MfKQ"));
+    let settings = read("", "", [], PROVIDERS).ok().unwrap();
+    assert!(settings.callbacks.allowed_hosts.origins().is_empty());
+    assert_eq!(settings.callbacks.retry_delays.len(), 7);
+}
+
 /// Broken texts, each with the beginning of its one fault.
 const BROKEN: &[(&str, &str)] = &[
     ("server = 3", "server: must be an object"),
+    ("[callbacks]\nallowed_hosts = [\"hooks.example\"]", "callbacks.secret: is required where allowed_hosts"),
+    (
+        "[callbacks]\nprevious_secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
+        "callbacks.secret: is required where allowed_hosts",
+    ),
+    ("[callbacks]\nsecret = \"hunter2canary\"", "callbacks.secret: must be `whsec_` and 24 to 64 bytes"),
+    ("[callbacks]\nprevious_secret = \"whsec_aGVsbG8=\"", "callbacks.previous_secret: must be `whsec_`"),
+    ("[callbacks]\nallowed_hosts = \"hooks.example\"", "callbacks.allowed_hosts: must be an array"),
+    ("[callbacks]\nallowed_hosts = [\"*.example\"]", "callbacks.allowed_hosts.0: must be a host as in"),
+    ("[callbacks]\nallowed_hosts = [\"https://a.example/\"]", "callbacks.allowed_hosts.0: must be a host"),
+    ("[callbacks]\nallowed_hosts = [\"ftp://a.example\"]", "callbacks.allowed_hosts.0: must be a host"),
+    ("[callbacks]\nallowed_hosts = [\"127.1\"]", "callbacks.allowed_hosts.0: must be a host as in"),
+    ("[callbacks]\nallowed_hosts = [\"0x7f.0x1\"]", "callbacks.allowed_hosts.0: must be a host as in"),
+    ("[callbacks]\nallowed_hosts = [\"10.0.0.1\"]", "callbacks.allowed_hosts.0: is no public address"),
+    ("[callbacks]\nallowed_hosts = [\"[::1]:80\"]", "callbacks.allowed_hosts.0: is no public address"),
+    ("[callbacks]\nallowed_hosts = [\"[0:0::1]\"]", "callbacks.allowed_hosts.0: must be an IPv6 address in"),
+    ("[callbacks]\ntimeout_ms = 30001", "callbacks.timeout_ms: must be a whole number from 1 to 30000"),
+    ("[callbacks]\nretry_delays_ms = [5000, 0]", "callbacks.retry_delays_ms: must be at most 100 whole"),
+    ("[callbacks]\nmax_in_flight_per_host = 0", "callbacks.max_in_flight_per_host: must be a whole number"),
     ("[server]\nlisten = \"localhost\"", "server.listen: must be an IP address and a port"),
     ("[server]\nlisten = \"\"", "server.listen: must be an IP"),
     ("[server]\nlisten = 8080", "server.listen: must be an IP"),

@@ -84,6 +84,9 @@ pub(super) async fn finish(shared: &Shared, state: &State, report: Arc<Report>) 
         Some(store) if state.is_durable() => {
             state.written.cancelled().await;
             until_written(state, || store.finish(Arc::clone(&report))).await;
+            if report.batch.callback.is_some() {
+                shared.callback_due.notify_one();
+            }
         }
         Some(_) | None => {
             if let Err(error) = shared.store.record(report).await {

@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     running: Mutex<HashMap<BatchId, Running>>,
     /// Tells whoever waits for it that a batch left `running`: it has ended and is recorded.
     left: Notify,
+    /// Tells that a batch was written as ended whose callback is due.
+    callback_due: Notify,
     /// Held from reading a family to starting its next member, so that no recipient is chosen twice.
     resending: tokio::sync::Mutex<()>,
     /// Every task that outlives a request: the application waits for them before it ends.
@@ -102,6 +104,7 @@ impl Dispatcher {
             metrics,
             running: Mutex::default(),
             left: Notify::new(),
+            callback_due: Notify::new(),
             resending: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
@@ -206,6 +209,13 @@ impl Dispatcher {
         lines.sort_by_key(|line| std::cmp::Reverse(line.id));
         lines.truncate(most);
         Ok(lines)
+    }
+
+    /// Waits until a batch of this process has ended whose callback is due; for one who waits.
+    ///
+    /// What ended since the last time counts.
+    pub async fn callback_due(&self) {
+        self.shared.callback_due.notified().await;
     }
 
     /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
-    Accepted, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
+    Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
 use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
@@ -22,6 +24,8 @@ pub(crate) struct ModelStore {
 pub(crate) struct Kept {
     batches: BTreeMap<BatchId, Row>,
     keys: BTreeMap<(Arc<str>, Arc<str>), KnownKey>,
+    /// When each is due, and how many of its tries failed.
+    pub(crate) callbacks: BTreeMap<BatchId, (Instant, u32)>,
     /// What happened, in order; the rig adds the calls.
     pub(crate) log: Vec<String>,
     /// Whether every change fails.
@@ -186,6 +190,9 @@ impl Durable for ModelStore {
         self.change(|kept| {
             kept.log.push("finish".into());
             kept.batches.get_mut(&report.batch.id).unwrap().report = (*report).clone();
+            if report.batch.callback.is_some() {
+                kept.callbacks.entry(report.batch.id).or_insert_with(|| (Instant::now(), 0));
+            }
         })
     }
 
@@ -203,16 +210,33 @@ impl Durable for ModelStore {
         })
     }
 
-    fn due_callbacks(&self, _: usize) -> StoreFuture<'_, Vec<DueCallback>> {
-        self.change(|_| Vec::new())
+    fn due_callbacks(&self, most: usize) -> StoreFuture<'_, Vec<DueCallback>> {
+        self.change(|kept| {
+            let now = Instant::now();
+            let mut due: Vec<_> = kept.callbacks.iter_mut().filter(|(_, (at, _))| *at <= now).collect();
+            due.sort_by_key(|(_, (at, _))| *at);
+            let taken = due.into_iter().take(most).map(|(id, (at, failed_tries))| {
+                *at = now + CALLBACK_LEASE;
+                let report = &kept.batches.get(id).unwrap().report;
+                let url = report.batch.callback.clone().unwrap();
+                DueCallback { summary: Summary::of(report), url, failed_tries: *failed_tries }
+            });
+            taken.collect()
+        })
     }
 
-    fn end_callback(&self, _: BatchId) -> StoreFuture<'_, ()> {
-        self.change(|_| ())
+    fn end_callback(&self, batch: BatchId) -> StoreFuture<'_, ()> {
+        self.change(|kept| {
+            kept.callbacks.remove(&batch);
+        })
     }
 
-    fn delay_callback(&self, _: BatchId, _: Duration) -> StoreFuture<'_, ()> {
-        self.change(|_| ())
+    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()> {
+        self.change(|kept| {
+            let (due_at, failed_tries) = kept.callbacks.get_mut(&batch).unwrap();
+            *due_at = Instant::now() + after;
+            *failed_tries += 1;
+        })
     }
 
     fn claim(&self, most: usize, except: Vec<BatchId>) -> StoreFuture<'_, Vec<Unfinished>> {

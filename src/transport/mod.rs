@@ -3,10 +3,12 @@
 //! It knows no provider and repeats nothing: one request in, at most one exchange on the wire, and an error
 //! that says whether something may have been written. The only place that knows `reqwest`.
 
+pub mod address;
 mod answer;
 #[cfg(feature = "otel")]
 pub mod collector;
 mod settings;
+pub mod webhook;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("transport", &["adapter", "telemetry"]),
     ("dispatch", &["adapter", "domain", "store", "telemetry", "transport"]),
     ("api", &["adapter", "dispatch", "domain", "store", "telemetry"]),
+    ("callbacks", &["adapter", "api", "dispatch", "domain", "store", "telemetry", "transport"]),
     ("console", &["adapter", "dispatch", "domain", "store", "telemetry"]),
     ("sandbox", &["adapter", "providers"]),
 ];

@@ -7,6 +7,8 @@
 
 mod accounts;
 mod architecture;
+#[cfg(feature = "sqlite")]
+mod callbacks;
 mod check_connect;
 mod command_line;
 mod conformance;

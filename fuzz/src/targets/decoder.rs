@@ -147,6 +147,7 @@ impl Subject {
                     max_age: Duration::from_secs(3600),
                     most_routes: 1,
                     most_recipients: 100,
+                    callback_hosts: None,
                     provider_of: &|_| Some(self.provider),
                 };
                 let decoded = decode(&text, &context).unwrap();

@@ -14,6 +14,7 @@ use crate::api::dto::routes::{Reader, refuse_short_form};
 use crate::api::dto::source::{Source, Unreadable, parse};
 use crate::api::keys::caller::Caller;
 use crate::domain::batch::Batch;
+use crate::domain::callback::AllowedHosts;
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::id::BatchId;
 
@@ -31,6 +32,8 @@ pub struct Context<'a> {
     pub most_routes: usize,
     /// Most recipients over all routes.
     pub most_recipients: usize,
+    /// The servers that may be told of its end; `None` = no callback would survive this process.
+    pub callback_hosts: Option<&'a AllowedHosts>,
     /// The provider of the channel of this name; `None` = there is no such channel.
     pub provider_of: &'a dyn Fn(&str) -> Option<&'static str>,
 }
@@ -86,9 +89,10 @@ pub fn build(source: Source<'_>, allowance: &Allowance, context: &Context<'_>) -
     }
     let mut reader = Reader::new(context, Common::read(&mut fields));
     let client_ref = fields.short_text("client_ref", 128);
-    let options = fields
-        .object("options", |options| Options::read(options, context.now, context.max_age))
-        .unwrap_or_default();
+    let options = fields.object("options", |options| {
+        Options::read(options, context.now, context.max_age, context.callback_hosts)
+    });
+    let options = options.unwrap_or_default();
     let mut origins = Origins { top: reader.top.given.clone(), routes: None };
     let routes = match source.routes {
         None => vec![reader.short_form(&mut fields, source.to)],
@@ -120,7 +124,7 @@ pub fn build(source: Source<'_>, allowance: &Allowance, context: &Context<'_>) -
         retry_unknown: options.retry_unknown,
         routes,
         resend: None,
-        callback: None,
+        callback: options.callback,
     };
     Decoded { batch, origins, faults, forbidden, route_indexes }
 }

@@ -75,7 +75,7 @@ pub fn list(lines: &[Summary], next_page_token: &str) -> Vec<u8> {
 }
 
 /// Writes what a list says of a batch.
-fn push_summary(out: &mut Vec<u8>, line: &Summary) {
+pub fn push_summary(out: &mut Vec<u8>, line: &Summary) {
     push_id(out, line.id);
     push_optional(out, "client_ref", line.client_ref.as_deref());
     push_optional(out, "status", Some(line.status().as_str()));

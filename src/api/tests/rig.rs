@@ -127,6 +127,7 @@ impl Rig {
                 batches_in_progress: 10,
             },
             batches: Batches { max_age: Duration::from_secs(3600), default_wait: Duration::from_secs(10) },
+            callback_hosts: crate::domain::callback::AllowedHosts::default(),
         };
         change(&mut settings);
         let calls = Arc::new(AtomicUsize::new(0));

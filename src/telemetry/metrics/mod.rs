@@ -23,8 +23,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::id::ChannelName;
 use crate::telemetry::metrics::channel::{ChannelFamilies, ChannelMetrics};
-use crate::telemetry::metrics::labels::{ByBatchOutcome, ByCode, ByKind, ByReload, ByRoute, Counters};
-use crate::telemetry::metrics::words::{BatchOutcome, ReloadResult, Violation};
+use crate::telemetry::metrics::labels::{
+    ByBatchOutcome, ByCallback, ByCode, ByKind, ByReload, ByRoute, Counters,
+};
+use crate::telemetry::metrics::words::{BatchOutcome, CallbackResult, ReloadResult, Violation};
 
 /// The type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,6 +44,7 @@ pub struct Metrics {
     batches_in_progress: Gauge,
     unrecorded: Counter,
     violations: Counters<Violation>,
+    callbacks: Counters<CallbackResult>,
     reloads: Counters<ReloadResult>,
     last_reload_refused: Gauge,
     requests: Family<ByRoute, Counter>,
@@ -85,6 +88,8 @@ impl Metrics {
         ours.register("unrecorded_batches", "Batches that the store did not take", unrecorded.clone());
         let violations = Family::default();
         ours.register("invariant_violations", "What must never happen", violations.clone());
+        let callbacks = Family::default();
+        ours.register("callback_tries", "Tries to tell that a batch ended", callbacks.clone());
         let reloads = Family::default();
         ours.register("reloads", "Configurations read anew", reloads.clone());
         let last_reload_refused = Gauge::default();
@@ -104,6 +109,7 @@ impl Metrics {
             batches_in_progress,
             unrecorded,
             violations: Counters::new(&violations, |kind| ByKind { kind }),
+            callbacks: Counters::new(&callbacks, |result| ByCallback { result }),
             reloads: Counters::new(&reloads, |result| ByReload { result }),
             last_reload_refused,
             requests,
@@ -133,6 +139,11 @@ impl Metrics {
     /// Counts what must never happen.
     pub fn count_violation(&self, violation: Violation) {
         self.violations.count(violation);
+    }
+
+    /// Counts a try of a callback.
+    pub fn count_callback(&self, result: CallbackResult) {
+        self.callbacks.count(result);
     }
 
     /// Counts a configuration that was read anew.

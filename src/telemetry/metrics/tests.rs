@@ -83,6 +83,7 @@ fn what_never_happened_is_there_at_zero() {
         r#"imcast_token_requests_total{channel="quiet",result="failed"}"#,
         r#"imcast_invariant_violations_total{kind="undecided_recipients"}"#,
         r#"imcast_batches_total{outcome="none_accepted"}"#,
+        r#"imcast_callback_tries_total{result="given_up"}"#,
     ] {
         assert_eq!(found.get(series), Some(&0.0), "{series}");
     }

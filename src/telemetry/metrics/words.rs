@@ -115,6 +115,29 @@ impl Word for ReloadResult {
     }
 }
 
+/// How a try of a callback went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackResult {
+    /// The receiver has it.
+    Delivered,
+    /// The receiver has it not, and it is tried again.
+    Failed,
+    /// It is not tried again.
+    GivenUp,
+}
+
+impl Word for CallbackResult {
+    const ALL: &'static [Self] = &[Self::Delivered, Self::Failed, Self::GivenUp];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 /// The state of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitState {

@@ -35,6 +35,7 @@ fn context() -> Context<'static> {
         max_age: Duration::from_secs(3600),
         most_routes: 3,
         most_recipients: 5,
+        callback_hosts: None,
         provider_of: &provider_of,
     }
 }
@@ -265,6 +266,38 @@ fn refuses_bad_options() {
         &format!(r#"{{"channel":"one","to":["a"],{TEXT},"client_ref":"a\u0007"}}"#),
         &["/client_ref out_of_range"],
     );
+}
+
+#[test]
+fn a_callback_goes_to_an_allowed_server() {
+    use crate::domain::callback::{AllowedHosts, Origin};
+
+    let hosts = AllowedHosts::new(vec![Origin::of("https://hooks.example").unwrap()]);
+    let context = Context { callback_hosts: Some(&hosts), ..context() };
+    let read = |callback: &str| {
+        decode(
+            &format!(r#"{{"channel":"one","to":["a"],{TEXT},"options":{{"callback":{callback}}}}}"#),
+            &context,
+        )
+    };
+    let url = r#"{"url":"https://hooks.example/end?batch=1"}"#;
+    let decoded = read(url).unwrap();
+    assert_eq!((decoded.faults.len(), decoded.batch.callback.as_deref()), (0, Some(&url[8..url.len() - 2])));
+    let long = format!(r#"{{"url":"https://hooks.example/{}"}}"#, "a".repeat(2048));
+    for (callback, expected) in [
+        ("{}", "/options/callback/url required"),
+        (r#"{"url":7}"#, "/options/callback/url wrong_type"),
+        (r#""https://hooks.example/""#, "/options/callback wrong_type"),
+        (r#"{"url":"https://hooks.example/","secret":"x"}"#, "/options/callback/secret unknown_field"),
+        (r#"{"url":"https://other.example/"}"#, "/options/callback/url not_allowed"),
+        (r#"{"url":"http://hooks.example/"}"#, "/options/callback/url not_allowed"),
+        (r#"{"url":"https://hooks.example:8443/"}"#, "/options/callback/url not_allowed"),
+        (r#"{"url":"https://me@hooks.example/"}"#, "/options/callback/url out_of_range"),
+        (r#"{"url":"https://hooks.example/#end"}"#, "/options/callback/url out_of_range"),
+        (&long, "/options/callback/url too_large"),
+    ] {
+        assert_eq!(faults(read(callback)), [expected], "{callback}");
+    }
 }
 
 /// Reads a stream of lines that comes in one piece.
