@@ -29,6 +29,7 @@ use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::ChannelParts;
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::domain::id::ChannelName;
+use crate::providers::REGISTRY;
 use crate::store::memory::MemoryStore;
 use crate::{sandbox, transport};
 
@@ -112,7 +113,8 @@ impl App {
         let channel_count = parts.len();
         let store = Arc::new(MemoryStore::new(settings.store));
         let dispatcher = Dispatcher::new(parts, settings.delivery, store, clock, randomness);
-        let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys };
+        let api =
+            Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys, providers: REGISTRY };
         let state = router::State::new(Arc::new(api));
         let admin = start_admin(&state, &settings.server).await?;
         let metrics_at = if admin.is_some() { MetricsAt::Admin } else { MetricsAt::Api };

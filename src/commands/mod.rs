@@ -9,6 +9,7 @@ mod exchange;
 mod health;
 mod keygen;
 mod manual;
+mod openapi;
 mod serve;
 
 #[cfg(test)]
@@ -55,6 +56,8 @@ enum Command {
     Completions(completions::Arguments),
     /// Print the manual page, as roff
     Man(manual::Arguments),
+    /// Print the document of the HTTP API (OpenAPI 3.1), as GET /openapi.json answers it
+    Openapi,
 }
 
 /// Why a command did not do what it was asked for.
@@ -90,6 +93,8 @@ enum CommandError {
     Interrupted,
     #[error("no key can be made")]
     Key(#[from] crate::api::keys::key::NoRandomness),
+    #[error("the document of the API cannot be written")]
+    Document(#[from] crate::api::document::WriteError),
     #[error("nothing can be written")]
     Write(#[from] io::Error),
 }
@@ -155,6 +160,7 @@ fn execute(
         Some(Command::Keygen(arguments)) => keygen::run(&arguments, output),
         Some(Command::Health(arguments)) => health::run(sources, &arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments, CommandLine::command(), output),
+        Some(Command::Openapi) => openapi::run(output),
         Some(Command::Man(arguments)) => manual::run(&arguments, CommandLine::command(), output),
     }
 }

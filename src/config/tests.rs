@@ -27,6 +27,7 @@ const fn provider(name: &'static str, build: crate::adapter::channel::BuildChann
             query.version = "1"
         "#,
         most_recipients_per_call: 100,
+        options: &[],
         build,
         sandbox: crate::adapter::sandbox::Sandbox {
             channel: "sandbox-x",

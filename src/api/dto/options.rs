@@ -9,6 +9,9 @@ use crate::domain::fault::FaultCode;
 /// What this version answers to everything that needs a batch to outlive the process.
 pub const IN_MEMORY_ONLY: &str = "this version keeps batches in memory only";
 
+/// The words of `on_invalid`.
+pub const ON_INVALID: [(&str, OnInvalid); 2] = [("skip", OnInvalid::Skip), ("reject", OnInvalid::Reject)];
+
 /// The options of a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -27,10 +30,9 @@ impl Options {
             let detail = format!("no callback: {IN_MEMORY_ONLY}");
             fields.fault_at("callback", FaultCode::NotAllowed, detail);
         }
-        let on_invalid = [("skip", OnInvalid::Skip), ("reject", OnInvalid::Reject)];
         Some(Self {
             expires_at: read_expiry(fields, now, max_age),
-            on_invalid: fields.choice("on_invalid", &on_invalid).unwrap_or_default(),
+            on_invalid: fields.choice("on_invalid", &ON_INVALID).unwrap_or_default(),
             retry_unknown: match fields.bool("retry_unknown") {
                 Some(true) => RetryUnknown::Allowed,
                 Some(false) | None => RetryUnknown::Never,

@@ -13,6 +13,20 @@ mod tests;
 use crate::domain::outcome::{Counts, Outcome};
 use crate::domain::report::Report;
 
+const PROCESSING: &str = "processing";
+const COMPLETED: &str = "completed";
+const CANCELED: &str = "canceled";
+
+/// The words for where a batch stands.
+pub const BATCH_STATUSES: [&str; 3] = [PROCESSING, COMPLETED, CANCELED];
+
+const ALL_ACCEPTED: &str = "all_accepted";
+const PARTIAL: &str = "partial";
+const NONE_ACCEPTED: &str = "none_accepted";
+
+/// The words for what a batch came to.
+pub const OUTCOMES: [&str; 3] = [ALL_ACCEPTED, PARTIAL, NONE_ACCEPTED];
+
 /// What a batch came to, in a word; `None` while it runs.
 #[must_use]
 pub const fn outcome_name(report: &Report, counts: &Counts) -> Option<&'static str> {
@@ -20,11 +34,11 @@ pub const fn outcome_name(report: &Report, counts: &Counts) -> Option<&'static s
         return None;
     }
     Some(if counts.accepted == counts.total {
-        "all_accepted"
+        ALL_ACCEPTED
     } else if counts.accepted == 0 {
-        "none_accepted"
+        NONE_ACCEPTED
     } else {
-        "partial"
+        PARTIAL
     })
 }
 
@@ -32,11 +46,11 @@ pub const fn outcome_name(report: &Report, counts: &Counts) -> Option<&'static s
 #[must_use]
 pub const fn status_name(report: &Report) -> &'static str {
     if !report.is_over() {
-        "processing"
+        PROCESSING
     } else if report.canceled {
-        "canceled"
+        CANCELED
     } else {
-        "completed"
+        COMPLETED
     }
 }
 

@@ -45,6 +45,7 @@ pub const PROVIDER: Provider = Provider {
     name: NAME,
     defaults: include_str!("default.toml"),
     most_recipients_per_call: MOST_ROOMS_PER_CALL,
+    options: options::FIELDS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -54,6 +54,7 @@ pub const PROVIDER: Provider = Provider {
     defaults: include_str!("default.toml"),
     // The document states no limit. Assumed: beyond this a call lasts longer than anybody waits.
     most_recipients_per_call: 500,
+    options: options::FIELDS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -58,6 +58,7 @@ pub const PROVIDER: Provider = Provider {
     name: NAME,
     defaults: include_str!("default.toml"),
     most_recipients_per_call: 500,
+    options: options::FIELDS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -1,0 +1,211 @@
+//! What can be asked for: one description per route and method.
+
+mod batches;
+mod others;
+mod resends;
+
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::RefBuilder;
+use utoipa::openapi::{Content, Header, RefOr, Required, Response, ResponseBuilder};
+
+use crate::api::document::example::Examples;
+use crate::api::document::problem;
+use crate::api::document::schema::{AnySchema, text, whole};
+use crate::api::problem::ProblemCode;
+
+/// One operation.
+pub(in crate::api) struct Described {
+    /// The path, with its parameters in braces.
+    pub path: &'static str,
+    /// The method.
+    pub method: HttpMethod,
+    /// The rest.
+    pub operation: OperationBuilder,
+}
+
+/// Every operation, in the order of the document.
+pub(in crate::api) fn all() -> Vec<Described> {
+    [batches::all(), resends::all(), others::all()].into_iter().flatten().collect()
+}
+
+/// Headers of requests that several operations read, by name.
+pub(in crate::api) fn parameters() -> [(&'static str, Parameter); 3] {
+    let header = |name: &str, about: &str, example: &str| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(about))
+            .schema(Some(text(about)))
+            .example(Some(example.into()))
+            .build()
+    };
+    let prefer = "`wait=N`: answer at the end of the batch, but after N seconds at the latest; more than 25 \
+                  counts as 25 (RFC 7240). What makes no sense is ignored.";
+    let request_id = "The caller's name of the request: 1 to 128 letters, digits and `-_.:~+/=`. Any other \
+                      is replaced.";
+    let trace = "The trace that the request belongs to (W3C Trace Context); what cannot be read is ignored.";
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    [
+        ("Prefer", header("prefer", prefer, "wait=5")),
+        ("RequestId", header("x-request-id", request_id, "req-7f3a")),
+        ("TraceParent", header("traceparent", trace, parent)),
+    ]
+}
+
+/// Starts a description.
+fn operation(id: &str, tag: &str, summary: &str, description: &str) -> OperationBuilder {
+    OperationBuilder::new()
+        .operation_id(Some(id))
+        .tag(tag)
+        .summary(Some(summary))
+        .description(Some(description))
+        .parameter_ref(parameter("RequestId"))
+        .parameter_ref(parameter("TraceParent"))
+}
+
+/// Ends the description of an operation that needs a key.
+fn guarded(
+    method: HttpMethod,
+    path: &'static str,
+    operation: OperationBuilder,
+    codes: &[ProblemCode],
+) -> Described {
+    let all = [codes, &[ProblemCode::Unauthenticated, ProblemCode::QuotaExceeded]].concat();
+    finish(method, path, operation, &all)
+}
+
+/// Ends the description of an operation that needs none.
+fn unguarded(path: &'static str, operation: OperationBuilder, codes: &[ProblemCode]) -> Described {
+    finish(HttpMethod::Get, path, operation.securities(Some([])), codes)
+}
+
+/// Adds the refusals: these, and those that every path may answer with.
+fn finish(
+    method: HttpMethod,
+    path: &'static str,
+    operation: OperationBuilder,
+    codes: &[ProblemCode],
+) -> Described {
+    let everywhere = [ProblemCode::UriTooLong, ProblemCode::TooManyHeaders, ProblemCode::Internal];
+    let refusals = problem::answers(path, &[codes, &everywhere].concat());
+    let operation = refusals.into_iter().fold(operation, |operation, (status, answer)| {
+        operation.response(status, ResponseBuilder::from(answer).header("x-request-id", request_id()))
+    });
+    Described { path, method, operation }
+}
+
+fn parameter(name: &str) -> utoipa::openapi::Ref {
+    RefBuilder::new().ref_location(format!("#/components/parameters/{name}")).build()
+}
+
+fn path_parameter(name: &str, about: &str, schema: AnySchema, example: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(about))
+        .schema(Some(schema))
+        .example(Some(example.into()))
+        .build()
+}
+
+fn batch_id() -> Parameter {
+    let schema = crate::api::document::schema::named("BatchId");
+    path_parameter("id", "The batch.", schema, problem::EXAMPLE_BATCH)
+}
+
+/// Starts an answer that is no refusal.
+fn answer(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new().description(description).header("x-request-id", request_id())
+}
+
+/// Content of this shape with examples.
+fn content(schema: AnySchema, examples: Examples) -> Content {
+    Content::builder().schema(Some(schema)).examples_from_iter(examples).build()
+}
+
+/// Content that is text, with one example.
+fn text_content(about: &str, example: &str) -> Content {
+    Content::builder().schema(Some(text(about))).example(Some(example.into())).build()
+}
+
+fn request_id() -> Header {
+    header("The name of the request: the caller's if it sent a sane one.", text("A name."), "req-7f3a")
+}
+
+fn header(about: &str, schema: impl Into<RefOr<utoipa::openapi::Schema>>, example: &str) -> Header {
+    HeaderBuilder::new().schema(Some(schema)).description(Some(about)).example(Some(example.into())).build()
+}
+
+/// Adds what every answer with a report says in its head.
+fn with_batch_headers(response: ResponseBuilder) -> ResponseBuilder {
+    let outcome = "What it came to, or `processing`, and the counts.";
+    let example = "partial; total=3; accepted=1; failed=1; unknown=1; pending=0";
+    response
+        .header(
+            "batch-id",
+            header("The batch.", crate::api::document::schema::named("BatchId"), problem::EXAMPLE_BATCH),
+        )
+        .header("batch-outcome", header(outcome, text("A word and counts."), example))
+        .header("preference-applied", header("Which preference counted.", text("As `wait=5`."), "wait=5"))
+}
+
+/// Adds how the quotas of a caller stand.
+fn with_quota_headers(response: ResponseBuilder) -> ResponseBuilder {
+    let policy = "The caller's quotas, if it has some (draft-ietf-httpapi-ratelimit-headers-10).";
+    response
+        .header("ratelimit-policy", header(policy, text("Quotas."), "\"batches\";q=5;w=1"))
+        .header("ratelimit", header("What is left of them.", text("Rests."), "\"batches\";r=4;t=1"))
+}
+
+/// Adds where a batch that still runs is, and when to look again.
+fn with_later(response: ResponseBuilder) -> ResponseBuilder {
+    let location = format!("/v1/batches/{}", problem::EXAMPLE_BATCH);
+    let seconds = HeaderBuilder::new()
+        .schema(Some(whole("Seconds.", 1..=60)))
+        .description(Some("When to look again, in seconds."))
+        .example(Some(1.into()));
+    response
+        .header("location", header("The report.", text("A path."), &location))
+        .header("retry-after", seconds.build())
+}
+
+/// Adds what can be done with the batch that an answer names.
+fn with_links(response: ResponseBuilder) -> ResponseBuilder {
+    let link = |operation: &str, about: &str| {
+        utoipa::openapi::link::Link::builder()
+            .operation_id(operation)
+            .parameter("id", "$response.header.batch-id")
+            .description(about)
+            .build()
+    };
+    response
+        .link("read", link("readBatch", "Look at it."))
+        .link("results", link("readResults", "Its results by page."))
+        .link("resend", link("resendBatch", "Send to some of its recipients again."))
+        .link("cancel", link("cancelBatch", "Start no further call of it."))
+}
+
+/// An answer with a report.
+fn report(description: &str, schema: &str, examples: Examples) -> ResponseBuilder {
+    let json = content(crate::api::document::schema::named(schema), examples);
+    let screen = text_content("One screen for a person.", include_str!("../examples/report.txt"));
+    with_batch_headers(answer(description)).content("application/json", json).content("text/plain", screen)
+}
+
+/// The answers to a request that sent.
+fn sent(operation: OperationBuilder, ok: Examples, partial: Examples, later: Examples) -> OperationBuilder {
+    let whole = report("Finished; every recipient is `accepted`.", "Report", ok);
+    let part =
+        report("Finished; at least one recipient is not `accepted`, perhaps none is.", "Report", partial);
+    let later = with_later(report("Not finished yet: look at `location` again.", "Accepted", later));
+    [("200", whole), ("207", part), ("202", later)].into_iter().fold(
+        operation,
+        |operation, (status, answer)| {
+            let answer: Response = with_links(with_quota_headers(answer)).build();
+            operation.response(status, answer)
+        },
+    )
+}
