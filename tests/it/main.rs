@@ -9,6 +9,7 @@ mod accounts;
 mod architecture;
 mod check_connect;
 mod conformance;
+mod contract;
 mod fake_provider;
 mod fault_proxy;
 mod fixtures;

@@ -15,9 +15,6 @@ mod report;
 mod request;
 mod schema;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::OnceLock;
 
 use axum::extract::State as FromState;
@@ -25,12 +22,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
+    Components, ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem, PathsBuilder,
     SecurityRequirement, Server, Tag,
 };
 
 use crate::adapter::channel::Provider;
 use crate::api::answer;
+use crate::api::document::operations::Described;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::router::State;
 
@@ -82,23 +80,10 @@ pub fn text(providers: &[Provider]) -> Result<String, WriteError> {
 }
 
 fn build(providers: &[Provider]) -> OpenApi {
-    let schemas = [
-        message::schemas(),
-        request::schemas(providers),
-        report::schemas(),
-        plan::schemas(),
-        channel::schemas(),
-        problem::schemas(),
-    ];
-    let schemas = schemas.into_iter().flatten();
-    let mut key = Http::new(HttpAuthScheme::Bearer);
-    key.description = Some("A key of `imcast keygen`; asked for once the configuration has one.".to_owned());
-    let components = schemas.fold(ComponentsBuilder::new(), |all, (name, schema)| all.schema(name, schema));
-    let components = components.security_scheme(KEY, SecurityScheme::Http(key));
-    let parameters = operations::parameters();
-    let components = parameters.into_iter().fold(components, |all, (name, one)| all.parameter(name, one));
-    let paths = operations::all().into_iter().fold(PathsBuilder::new(), |paths, described| {
-        paths.path(described.path, PathItem::new(described.method, described.operation))
+    let described = operations::all();
+    let components = components(providers, &described);
+    let paths = described.into_iter().fold(PathsBuilder::new(), |paths, one| {
+        paths.path(one.path, PathItem::new(one.method, one.operation))
     });
     let info = InfoBuilder::new()
         .title("imcast")
@@ -112,7 +97,28 @@ fn build(providers: &[Provider]) -> OpenApi {
         .security(Some([SecurityRequirement::new(KEY, no_scopes)]))
         .tags(Some(tags()))
         .paths(paths)
-        .components(Some(components.build()))
+        .components(Some(components))
+        .build()
+}
+
+fn components(providers: &[Provider], described: &[Described]) -> Components {
+    let schemas = [
+        message::schemas(),
+        request::schemas(providers),
+        report::schemas(),
+        plan::schemas(),
+        channel::schemas(),
+        problem::schemas(),
+    ];
+    let all = ComponentsBuilder::new();
+    let all = schemas.into_iter().flatten().fold(all, |all, (name, schema)| all.schema(name, schema));
+    let all = operations::parameters().into_iter().fold(all, |all, (name, one)| all.parameter(name, one));
+    let groups = described.iter().flat_map(|one| &one.refusals);
+    let all = groups.fold(all, |all, group| all.response(problem::name(group), problem::answer(group)));
+    let mut key = Http::new(HttpAuthScheme::Bearer);
+    key.description = Some("A key of `imcast keygen`; asked for once the configuration has one.".to_owned());
+    all.header(problem::REQUEST_ID, operations::request_id())
+        .security_scheme(KEY, SecurityScheme::Http(key))
         .build()
 }
 

@@ -3,12 +3,15 @@
 use http::StatusCode;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::schema::ObjectBuilder;
-use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, RefBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::api::document::schema::{AnySchema, Members as _, list, named, open, pattern, text, whole, word};
 use crate::api::problem::{Problem, ProblemCode};
 use crate::domain::fault::{Fault, FaultCode};
+
+/// The header with the name of the request, and the name of its description.
+pub(in crate::api) const REQUEST_ID: &str = "x-request-id";
 
 /// The content type of a refusal.
 const CONTENT_TYPE: &str = "application/problem+json";
@@ -38,28 +41,36 @@ fn fault() -> ObjectBuilder {
         .must("detail", text("One sentence for a person."))
 }
 
-/// The answers with these codes, by status; each code has an example.
-pub(in crate::api) fn answers(path: &str, codes: &[ProblemCode]) -> Vec<(String, Response)> {
+/// Codes that share a status, as one operation answers them.
+pub(in crate::api) type Group = Vec<ProblemCode>;
+
+/// These codes by status.
+pub(in crate::api) fn by_status(codes: &[ProblemCode]) -> Vec<(StatusCode, Group)> {
     let mut statuses: Vec<StatusCode> = codes.iter().map(|code| code.status()).collect();
     statuses.sort_unstable();
     statuses.dedup();
-    let answer = |status: StatusCode| {
-        let codes: Vec<_> = codes.iter().copied().filter(|code| code.status() == status).collect();
-        (status.as_str().to_owned(), answer(path, &codes))
-    };
-    statuses.into_iter().map(answer).collect()
+    let group = |status| codes.iter().copied().filter(|code| code.status() == status).collect();
+    statuses.into_iter().map(|status| (status, group(status))).collect()
 }
 
-fn answer(path: &str, codes: &[ProblemCode]) -> Response {
+/// The name of the answer with these codes, e.g. `overloaded-draining`.
+pub(in crate::api) fn name(codes: &[ProblemCode]) -> String {
+    codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join("-")
+}
+
+/// The answer with these codes; each has an example.
+pub(in crate::api) fn answer(codes: &[ProblemCode]) -> Response {
     let names: Vec<_> = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
     let examples = codes.iter().map(|code| {
-        let example = ExampleBuilder::new().summary(code.title()).value(Some(example(path, *code)));
+        let example = ExampleBuilder::new().summary(code.title()).value(Some(example(*code)));
         (code.as_str(), RefOr::T(example.build()))
     });
     let content = ContentBuilder::new().schema(Some(named("Problem"))).examples_from_iter(examples);
-    let response = ResponseBuilder::new().description(names.join(" ")).content(CONTENT_TYPE, content.build());
+    let mut response = ResponseBuilder::new()
+        .description(names.join(" "))
+        .header_ref(REQUEST_ID, header_reference())
+        .content(CONTENT_TYPE, content.build());
     let has = |wanted: fn(ProblemCode) -> bool| codes.iter().any(|code| wanted(*code));
-    let mut response = response;
     if has(ProblemCode::is_passing) {
         let seconds = HeaderBuilder::new()
             .schema(Some(whole("Seconds.", 1..=u64::MAX)))
@@ -76,7 +87,7 @@ fn answer(path: &str, codes: &[ProblemCode]) -> Response {
 }
 
 /// What a refusal of this code looks like, written by the code that refuses.
-fn example(path: &str, code: ProblemCode) -> serde_json::Value {
+fn example(code: ProblemCode) -> serde_json::Value {
     let problem = match code {
         ProblemCode::InvalidRequest => Problem::faults([
             Fault::new("/message/text", FaultCode::Required, "`text` is required"),
@@ -89,8 +100,12 @@ fn example(path: &str, code: ProblemCode) -> serde_json::Value {
         )]),
         other => Problem::new(other, other.title()),
     };
-    let instance = path.replace("{id}", EXAMPLE_BATCH).replace("{name}", "sandbox-tim");
-    serde_json::from_slice(&problem.to_json(&instance, "req_3f9a1c0be24d7756")).unwrap_or_default()
+    serde_json::from_slice(&problem.to_json("/v1/batches", "req_3f9a1c0be24d7756")).unwrap_or_default()
+}
+
+/// The description of the header that every answer has.
+pub(in crate::api) fn header_reference() -> Ref {
+    RefBuilder::new().ref_location(format!("#/components/headers/{REQUEST_ID}")).build()
 }
 
 /// The batch of every example.

@@ -7,11 +7,11 @@ mod resends;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::RefBuilder;
-use utoipa::openapi::{Content, Header, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{Content, Header, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use crate::api::document::example::Examples;
-use crate::api::document::problem;
-use crate::api::document::schema::{AnySchema, text, whole};
+use crate::api::document::problem::{self, Group};
+use crate::api::document::schema::{AnySchema, named, text, whole};
 use crate::api::problem::ProblemCode;
 
 /// One operation.
@@ -22,6 +22,8 @@ pub(in crate::api) struct Described {
     pub method: HttpMethod,
     /// The rest.
     pub operation: OperationBuilder,
+    /// Its refusals, by status.
+    pub refusals: Vec<Group>,
 }
 
 /// Every operation, in the order of the document.
@@ -89,14 +91,15 @@ fn finish(
     codes: &[ProblemCode],
 ) -> Described {
     let everywhere = [ProblemCode::UriTooLong, ProblemCode::TooManyHeaders, ProblemCode::Internal];
-    let refusals = problem::answers(path, &[codes, &everywhere].concat());
-    let operation = refusals.into_iter().fold(operation, |operation, (status, answer)| {
-        operation.response(status, ResponseBuilder::from(answer).header("x-request-id", request_id()))
+    let refusals = problem::by_status(&[codes, &everywhere].concat());
+    let operation = refusals.iter().fold(operation, |operation, (status, group)| {
+        operation.response(status.as_str(), Ref::from_response_name(problem::name(group)))
     });
-    Described { path, method, operation }
+    let refusals = refusals.into_iter().map(|(_, group)| group).collect();
+    Described { path, method, operation, refusals }
 }
 
-fn parameter(name: &str) -> utoipa::openapi::Ref {
+fn parameter(name: &str) -> Ref {
     RefBuilder::new().ref_location(format!("#/components/parameters/{name}")).build()
 }
 
@@ -112,13 +115,15 @@ fn path_parameter(name: &str, about: &str, schema: AnySchema, example: &str) -> 
 }
 
 fn batch_id() -> Parameter {
-    let schema = crate::api::document::schema::named("BatchId");
+    let schema = named("BatchId");
     path_parameter("id", "The batch.", schema, problem::EXAMPLE_BATCH)
 }
 
 /// Starts an answer that is no refusal.
 fn answer(description: &str) -> ResponseBuilder {
-    ResponseBuilder::new().description(description).header("x-request-id", request_id())
+    ResponseBuilder::new()
+        .description(description)
+        .header_ref(problem::REQUEST_ID, problem::header_reference())
 }
 
 /// Content of this shape with examples.
@@ -131,7 +136,8 @@ fn text_content(about: &str, example: &str) -> Content {
     Content::builder().schema(Some(text(about))).example(Some(example.into())).build()
 }
 
-fn request_id() -> Header {
+/// The header that every answer has.
+pub(in crate::api) fn request_id() -> Header {
     header("The name of the request: the caller's if it sent a sane one.", text("A name."), "req-7f3a")
 }
 
@@ -144,10 +150,7 @@ fn with_batch_headers(response: ResponseBuilder) -> ResponseBuilder {
     let outcome = "What it came to, or `processing`, and the counts.";
     let example = "partial; total=3; accepted=1; failed=1; unknown=1; pending=0";
     response
-        .header(
-            "batch-id",
-            header("The batch.", crate::api::document::schema::named("BatchId"), problem::EXAMPLE_BATCH),
-        )
+        .header("batch-id", header("The batch.", named("BatchId"), problem::EXAMPLE_BATCH))
         .header("batch-outcome", header(outcome, text("A word and counts."), example))
         .header("preference-applied", header("Which preference counted.", text("As `wait=5`."), "wait=5"))
 }
@@ -190,7 +193,7 @@ fn with_links(response: ResponseBuilder) -> ResponseBuilder {
 
 /// An answer with a report.
 fn report(description: &str, schema: &str, examples: Examples) -> ResponseBuilder {
-    let json = content(crate::api::document::schema::named(schema), examples);
+    let json = content(named(schema), examples);
     let screen = text_content("One screen for a person.", include_str!("../examples/report.txt"));
     with_batch_headers(answer(description)).content("application/json", json).content("text/plain", screen)
 }
