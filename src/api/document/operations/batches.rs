@@ -72,7 +72,7 @@ fn read() -> Described {
     );
     let examples = vec![
         example("running", "It runs", include_str!("../examples/report_running.json")),
-        example("partial", "It is over", include_str!("../examples/report_partial.json")),
+        example("over", "It is over", include_str!("../examples/report_read.json")),
     ];
     let operation = start
         .parameter(batch_id())
