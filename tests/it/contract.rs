@@ -87,8 +87,17 @@ impl Contract {
                 "{what}: the header {name} is not described"
             );
         }
-        if !content_type.ends_with("json") {
-            return Value::Null;
+        let result = json!({ "$ref": "#/components/schemas/Result" });
+        match content_type {
+            "application/json" | "application/problem+json" => {}
+            "application/x-ndjson" => {
+                answer
+                    .text
+                    .lines()
+                    .for_each(|line| self.check(&result, &serde_json::from_str(line).unwrap(), &what));
+                return Value::Null;
+            }
+            _ => return Value::Null,
         }
         let json = answer.json();
         self.check(&content["schema"], &json, &what);
