@@ -37,7 +37,7 @@ class Run:
         started = time.monotonic()
         command = [
             self.tool, "--no-color", "--config-file", os.path.join(HERE, "schemathesis.toml"), "run", DOCUMENT,
-            "--url", f"http://{gateway.address}", "--workers", "4", "--max-examples", self.count,
+            "--url", f"http://{gateway.address}", "--workers", "1", "--max-examples", self.count,
             "--generation-database", "none", "--continue-on-failure", *options,
         ]  # fmt: skip
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": HERE, "CONTRACT_SEEN": self.seen}

@@ -88,17 +88,16 @@ pub(in crate::api) fn answer(codes: &[ProblemCode]) -> Response {
 
 /// What a refusal of this code looks like, written by the code that refuses.
 fn example(code: ProblemCode) -> serde_json::Value {
-    let problem = match code {
-        ProblemCode::InvalidRequest => Problem::faults([
+    let problem = if code == ProblemCode::InvalidRequest {
+        Problem::faults([
             Fault::new("/message/text", FaultCode::Required, "`text` is required"),
             Fault::new("/message/txt", FaultCode::UnknownField, "`txt` is not a known field here"),
-        ]),
-        ProblemCode::Forbidden => Problem::forbidden_channels(vec![Fault::new(
-            "/channel",
-            FaultCode::NotAllowed,
-            "this key may not use the channel `sandbox-tim`",
-        )]),
-        other => Problem::new(other, other.title()),
+        ])
+    } else if code == ProblemCode::Forbidden {
+        let detail = "this key may not use the channel `sandbox-tim`";
+        Problem::forbidden_channels(vec![Fault::new("/channel", FaultCode::NotAllowed, detail)])
+    } else {
+        Problem::new(code, code.title())
     };
     serde_json::from_slice(&problem.to_json("/v1/batches", "req_3f9a1c0be24d7756")).unwrap_or_default()
 }
