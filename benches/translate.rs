@@ -51,7 +51,7 @@ fn gateway() -> Router {
     let reference = settings(include_str!("../config/default.toml"));
     let mut fields = Fields::parse(&reference, "", Numbers::OrText).unwrap();
     let delivery = fields.object("delivery", imcast::dispatch::settings::Settings::read).unwrap();
-    let store = fields.object("store", imcast::store::settings::Settings::read).unwrap();
+    let store = fields.object("store", imcast::store::settings::StoreSettings::read).unwrap();
     let api_settings = imcast::api::settings::Settings::read(&mut fields).unwrap();
     let http = BoxCloneSyncService::new(tower::service_fn(|request: WireRequest| async move {
         std::hint::black_box(&request.body);
@@ -59,7 +59,7 @@ fn gateway() -> Router {
     }));
     let name = ChannelName::parse("tim").unwrap();
     let parts = ChannelParts { name, channel: channel(), http, is_sandbox: false };
-    let store = Arc::new(MemoryStore::new(store));
+    let store = Arc::new(MemoryStore::new(store.memory));
     let dispatcher = Dispatcher::new(vec![parts], delivery, store, Clock::system(), Randomness::seeded(1));
     let keys = Arc::new(imcast::api::keys::ring::KeyRing::new(&[]));
     imcast::api::router(Arc::new(Api {

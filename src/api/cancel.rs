@@ -26,7 +26,7 @@ pub async fn cancel(
     let id = batch_id(path)?;
     let preferences = Preferences::read(&headers);
     if let Some(running) = find_running(&state, &caller, id) {
-        running.cancel();
+        state.api.dispatcher.cancel(&running).await;
         running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
     }
     let report = find(&state, &caller, id).await?;

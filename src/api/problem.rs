@@ -38,6 +38,8 @@ pub enum ProblemCode {
     InvalidHeader,
     /// The request breaks rules; `errors` names them.
     InvalidRequest,
+    /// The key names a batch that something else was asked for.
+    IdempotencyKeyReused,
     /// The body is too long.
     TooLarge,
     /// The path and query are too long.
@@ -64,7 +66,7 @@ pub enum ProblemCode {
     Overloaded,
     /// The process is about to end.
     Draining,
-    /// Recorded batches cannot be read.
+    /// Recorded batches cannot be read, or new ones not be written.
     StoreUnavailable,
     /// A fault of imcast.
     Internal,
@@ -72,10 +74,11 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every kind, in the order of the API document.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidJson,
         Self::InvalidHeader,
         Self::InvalidRequest,
+        Self::IdempotencyKeyReused,
         Self::TooLarge,
         Self::UriTooLong,
         Self::TooManyHeaders,
@@ -124,6 +127,11 @@ impl ProblemCode {
             Self::InvalidRequest => {
                 ("invalid_request", StatusCode::UNPROCESSABLE_ENTITY, "The request breaks a rule.")
             }
+            Self::IdempotencyKeyReused => (
+                "idempotency_key_reused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key was used for another request.",
+            ),
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too long."),
             Self::UriTooLong => ("uri_too_long", StatusCode::URI_TOO_LONG, "The URI is too long."),
             Self::TooManyHeaders => (
@@ -149,9 +157,11 @@ impl ProblemCode {
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly."),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much work at once."),
             Self::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
-            Self::StoreUnavailable => {
-                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "Recorded batches cannot be read.")
-            }
+            Self::StoreUnavailable => (
+                "store_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Batches cannot be read or written now.",
+            ),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the gateway."),
         }
     }

@@ -16,10 +16,11 @@ use crate::api::document::Document;
 #[cfg(feature = "swagger-ui")]
 use crate::api::document::page;
 use crate::api::keys::authenticate;
+use crate::api::probes::StoreCheck;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::{
-    Api, MetricsAt, cancel, channels, document, metrics, plan_batch, probes, read_batch, read_results,
-    request_id, resend, send,
+    Api, MetricsAt, cancel, channels, document, list_batches, metrics, plan_batch, probes, read_batch,
+    read_results, request_id, resend, send,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::words::Violation;
@@ -33,6 +34,8 @@ pub struct State {
     pub bodies: Bodies,
     /// What the API promises.
     pub document: Arc<Document>,
+    /// Whether the store serves.
+    pub store_check: Arc<StoreCheck>,
 }
 
 impl State {
@@ -40,14 +43,14 @@ impl State {
     #[must_use]
     pub fn new(api: Arc<Api>) -> Self {
         let bodies = Bodies::new(&api.settings.limits);
-        Self { api, bodies, document: Arc::default() }
+        Self { api, bodies, document: Arc::default(), store_check: Arc::default() }
     }
 }
 
 /// Every route of the API's own listener, but that of the metrics.
 pub fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
     vec![
-        ("/v1/batches", post(send::send)),
+        ("/v1/batches", get(list_batches::list_batches).post(send::send)),
         // A path of its own: no typo in a plan can send.
         ("/v1/batches/plan", post(plan_batch::plan_batch)),
         ("/v1/batches/{id}", get(read_batch::read_batch)),

@@ -16,6 +16,7 @@ use crate::commands::{CommandError, exchange, small_runtime};
 use crate::config::{self, Sandbox};
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::providers::REGISTRY;
+use crate::store::settings::Place;
 
 /// Stand-ins answer at once; a batch that takes this long is not as expected.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +32,7 @@ async fn rehearse(output: &mut dyn Write) -> Result<(), CommandError> {
     settings.sandbox = Sandbox::Only;
     settings.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     settings.shutdown.drain_delay = Duration::ZERO;
+    settings.store.place = Place::Memory;
     let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
     let address = app.local_addr();
     writeln!(output, "A gateway with its sandbox runs at http://{address} for a moment.")?;

@@ -26,6 +26,7 @@ const fn provider(name: &'static str, build: crate::adapter::channel::BuildChann
             region = "north"
             query.version = "1"
         "#,
+        account_keys: &["account"],
         most_recipients_per_call: 100,
         options: &[],
         build,
@@ -127,7 +128,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("[server]\nport = 80", "server.port: `port` is not a known field"),
     ("[shutdown]\ngrace_seconds = 99999", "shutdown.grace_seconds: must be a whole number from 0"),
     ("[shutdown]\ndrain_delay_seconds = true", "shutdown.drain_delay_seconds: must be a whole number"),
-    ("[store]\nurl = \"sqlite:x.db\"", "store.url: this version"),
+    ("[store]\nurl = \"mysql:x\"", "store.url: must be \"memory:\", or \"sqlite:\""),
     ("[store]\nmemory_batches = \"many\"", "store.memory_batches: must be a whole number"),
     ("[store]\nmemory_byte = 1", "store.memory_byte: `memory_byte` is not a known field"),
     ("[delivery]\nmax_attempts = 11", "delivery.max_attempts: must be a whole number from 1 to 10"),

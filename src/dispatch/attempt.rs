@@ -14,6 +14,7 @@ use crate::dispatch::channel::ChannelRuntime;
 use crate::dispatch::retry::Try;
 use crate::dispatch::token::{Source, auth_failure};
 use crate::domain::failure::{Cause, Failure, FailureKind};
+use crate::domain::recipients::Positions;
 use crate::domain::route::Route;
 use crate::telemetry::metrics::words::Violation;
 use crate::transport::TransportError;
@@ -31,6 +32,8 @@ pub(super) struct Trial<'a> {
     pub(super) prepared: &'a dyn Prepared,
     /// The call.
     pub(super) call: Call<'a>,
+    /// Who it is about: for a send-to-all more than the call names.
+    pub(super) positions: &'a Positions,
 }
 
 /// A request that can be written, and the token in it, so that a refusal drops that one and no newer one.

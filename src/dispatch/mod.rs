@@ -8,37 +8,42 @@ pub mod channel;
 pub mod circuit;
 pub mod clock;
 mod gate;
+mod journal;
 mod measure;
 pub mod pace;
 pub mod plan;
+pub mod recovery;
+pub mod replace;
 pub mod resend;
 pub mod retry;
 pub mod retry_budget;
 mod run;
 pub mod running;
 pub mod settings;
+pub mod start;
 pub mod token;
 mod turn;
 pub mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
-use crate::dispatch::plan::{Plan, PlannedRoute, RouteFault};
+use crate::dispatch::plan::{Plan, RouteFault};
 use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
-use crate::store::{Store, StoreError};
+use crate::store::durable::Durable;
+use crate::store::{Filter, Store, StoreError, Summary};
 use crate::telemetry::metrics::Metrics;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
@@ -46,17 +51,13 @@ pub struct Dispatcher {
     shared: Arc<Shared>,
 }
 
-/// A channel has more to do than it may keep waiting.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("channel `{channel}` has too much to do")]
-pub struct Overloaded {
-    /// Which channel.
-    pub channel: ChannelName,
-}
+/// One view of the channels.
+type Channels = BTreeMap<ChannelName, Arc<ChannelRuntime>>;
 
 /// What all channels and batches share.
 pub(crate) struct Shared {
-    channels: BTreeMap<ChannelName, Arc<ChannelRuntime>>,
+    /// Replaced as a whole; whoever has a channel of an older view keeps it as long as needed.
+    channels: ArcSwap<Channels>,
     settings: Settings,
     store: Arc<dyn Store>,
     clock: Clock,
@@ -88,12 +89,12 @@ impl Dispatcher {
         randomness: Randomness,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new(clock.now()));
-        let channels = channels
+        let channels: Channels = channels
             .into_iter()
             .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
             .collect();
         let shared = Shared {
-            channels,
+            channels: ArcSwap::from_pointee(channels),
             settings,
             store,
             clock,
@@ -111,14 +112,15 @@ impl Dispatcher {
     }
 
     /// All channels, by name.
-    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelRuntime>> {
-        self.shared.channels.values()
+    #[must_use]
+    pub fn channels(&self) -> Vec<Arc<ChannelRuntime>> {
+        self.shared.channels.load().values().cloned().collect()
     }
 
     /// The channel of this name.
     #[must_use]
-    pub fn channel(&self, name: &str) -> Option<&Arc<ChannelRuntime>> {
-        self.shared.channels.get(name)
+    pub fn channel(&self, name: &str) -> Option<Arc<ChannelRuntime>> {
+        self.shared.channels.load().get(name).cloned()
     }
 
     /// What is left of a channel now.
@@ -156,25 +158,16 @@ impl Dispatcher {
         Plan::new(&self.shared, batch)
     }
 
-    /// Hands a planned batch over: from here on it runs to its end whatever becomes of the caller.
-    ///
-    /// `patience`: how long the turns of others may keep it waiting; [`Duration::MAX`] = as long as it takes.
-    ///
-    /// # Errors
-    /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
-    pub fn start(&self, plan: Plan, patience: Duration) -> Result<Running, Overloaded> {
-        let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
-        // Before any of them enters: routes of one batch do not count as others.
-        if let Some(planned) = plan.routes.iter().find(|planned| planned.is_kept_waiting(patience)) {
-            return Err(full(planned));
-        }
-        let enter = |planned: &PlannedRoute| planned.enter().ok_or_else(|| full(planned));
-        let places = plan.routes.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
-        let running = Running::new(plan);
-        self.shared.running().insert(running.id(), running.clone());
-        let span = tracing::debug_span!("batch", batch.id = %running.id());
-        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places).instrument(span));
-        Ok(running)
+    /// Starts no further call of a batch; those in flight finish. Returns when that is written where the batch is
+    /// durable. Without effect once the batch is over.
+    pub async fn cancel(&self, running: &Running) {
+        journal::cancel(self.shared.store.durable(), running).await;
+    }
+
+    /// What survives this process; `None` = nothing does.
+    #[must_use]
+    pub fn durable(&self) -> Option<&dyn Durable> {
+        self.shared.store.durable()
     }
 
     /// The batch of this id if it still runs.
@@ -194,10 +187,31 @@ impl Dispatcher {
         }
     }
 
+    /// Recent batches, newest first: those that run here as they stand, the others as they are recorded.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the records cannot be read.
+    pub async fn list(&self, filter: Filter) -> Result<Vec<Summary>, StoreError> {
+        let running: Vec<Running> = {
+            let running = self.shared.running();
+            running.values().filter(|running| filter.takes_batch(running.batch())).cloned().collect()
+        };
+        let most = filter.most;
+        let mut lines: Vec<Summary> = running.iter().map(Running::summary).collect();
+        lines.retain(|line| filter.status.is_none_or(|status| status == line.status()));
+        let here: HashSet<BatchId> = running.iter().map(Running::id).collect();
+        // Those that run here may be recorded too, and stand in the way of others then.
+        let recorded = self.shared.store.list(Filter { most: most.saturating_add(here.len()), ..filter });
+        lines.extend(recorded.await?.into_iter().filter(|line| !here.contains(&line.id)));
+        lines.sort_by_key(|line| std::cmp::Reverse(line.id));
+        lines.truncate(most);
+        Ok(lines)
+    }
+
     /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.
     #[must_use]
     pub fn is_overloaded(&self, patience: Duration) -> bool {
-        self.shared.channels.values().all(|channel| channel.is_full(patience))
+        self.shared.channels.load().values().all(|channel| channel.is_full(patience))
     }
 
     /// How many batches run.

@@ -8,16 +8,17 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::adapter::secret::{REDACTED, Secret};
 use crate::adapter::wire::WireRequest;
 use crate::adapter::{Attempt, Audience, Auth, Call, Chunking, Prepared, Token};
-use crate::dispatch::Shared;
 use crate::dispatch::channel::ChannelRuntime;
+use crate::dispatch::{Channels, Shared};
 use crate::domain::batch::{Batch, OnInvalid};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::id::ChannelName;
 use crate::domain::outcome::{Outcome, OutcomesBuilder};
 use crate::domain::recipients::{Positions, RecipientList, Recipients, narrow};
-use crate::domain::report::{Eta, Settled, Warning};
+use crate::domain::report::{Eta, Report, Settled, Warning};
 use crate::domain::route::Route;
+use crate::store::durable::Chunk;
 use crate::telemetry::trace_context::TraceId;
 
 /// Most bad recipients that a refusal lists.
@@ -44,6 +45,8 @@ pub(super) struct PlannedRoute {
     pub(super) chatroom_id: Option<Arc<str>>,
     /// Who will be sent to: sound and distinct.
     pub(super) positions: Positions,
+    /// Calls of a process that died, which go again: the caller accepts duplicates.
+    pub(super) again: Vec<Positions>,
     /// Who will not, and why.
     pub(super) unsent: Option<Settled>,
     /// Whether the provider alone knows the recipients.
@@ -80,10 +83,12 @@ pub struct PlannedCall {
 
 impl Plan {
     pub(super) fn new(shared: &Arc<Shared>, mut batch: Batch) -> Result<Self, Vec<RouteFault>> {
+        // One view for all routes: a batch never straddles a replacement.
+        let channels = shared.channels.load_full();
         let mut routes = Vec::with_capacity(batch.routes.len());
         let mut faults = Vec::new();
         for (route_index, route) in batch.routes.iter_mut().enumerate() {
-            match PlannedRoute::new(shared, route, batch.on_invalid) {
+            match PlannedRoute::new(&channels, route, batch.on_invalid) {
                 Ok(planned) => routes.push(planned),
                 Err(found) => {
                     faults.extend(found.into_iter().map(|fault| RouteFault { route_index, fault }));
@@ -110,6 +115,49 @@ impl Plan {
             shared: Arc::clone(shared),
             trace_id: None,
         })
+    }
+
+    /// The plan of a batch that the store kept, as far as it can be sent with the present configuration.
+    ///
+    /// # Errors
+    /// Why it cannot, for operators.
+    pub(super) fn resumed(shared: &Arc<Shared>, report: &Report) -> Result<Self, String> {
+        let mut plan = Self::new(shared, (*report.batch).clone()).map_err(|faults| {
+            let faults = faults.iter().map(|RouteFault { route_index, fault }| {
+                format!("route {route_index}: {}: {}", fault.pointer, fault.detail)
+            });
+            faults.collect::<Vec<_>>().join("; ")
+        })?;
+        if plan.routes.len() != report.routes.len() {
+            return Err("its routes are not those of its report".to_owned());
+        }
+        // The report names its recipients; nobody is judged anew.
+        for (planned, kept) in plan.routes.iter_mut().zip(&report.routes) {
+            planned.recipients = Arc::clone(&kept.recipients);
+            planned.unsent.clone_from(&kept.unsent);
+        }
+        Ok(plan)
+    }
+
+    /// Leaves only what nobody has decided to be sent, and `again` to be sent as what it is: a repeat.
+    pub(super) fn leave_open(&mut self, report: &Report, again: Vec<Chunk>) {
+        for (planned, kept) in self.routes.iter_mut().zip(&report.routes) {
+            let open = kept.lines().filter(|line| line.decided.is_none()).map(|line| line.position);
+            let open: Arc<[u32]> = open.collect();
+            let count = open.len();
+            planned.positions = Positions::Picked(open, 0..count);
+        }
+        for Chunk { route_index, positions } in again {
+            if let Some(planned) = self.routes.get_mut(route_index) {
+                planned.positions.remove(&positions);
+                planned.again.push(positions);
+            }
+        }
+    }
+
+    /// Whether the provider alone knows the recipients of this route.
+    pub(super) fn is_everyone(&self, route_index: usize) -> bool {
+        self.routes.get(route_index).is_some_and(|planned| planned.is_everyone)
     }
 
     /// The batch.
@@ -200,8 +248,8 @@ pub(super) fn eta<'a>(
 }
 
 impl PlannedRoute {
-    fn new(shared: &Shared, route: &mut Arc<Route>, on_invalid: OnInvalid) -> Result<Self, Vec<Fault>> {
-        let Some(channel) = shared.channels.get(route.channel.as_str()) else {
+    fn new(channels: &Channels, route: &mut Arc<Route>, on_invalid: OnInvalid) -> Result<Self, Vec<Fault>> {
+        let Some(channel) = channels.get(route.channel.as_str()) else {
             let detail = format!("no channel is named `{}`", route.channel);
             return Err(vec![Fault::new("/channel", FaultCode::UnknownChannel, detail)]);
         };
@@ -242,6 +290,7 @@ impl PlannedRoute {
             recipients,
             chatroom_id,
             positions,
+            again: Vec::new(),
             unsent,
             is_everyone,
         })

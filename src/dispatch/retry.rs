@@ -68,6 +68,14 @@ pub struct Tries {
     pub maybe_delivered: Option<Failure>,
 }
 
+impl Tries {
+    /// Those of a call that was out when its process died.
+    #[must_use]
+    pub fn after_loss(failure: Failure) -> Self {
+        Self { made: 1, has_renewed: false, maybe_delivered: Some(failure) }
+    }
+}
+
 /// What follows.
 #[derive(Debug)]
 pub enum Step {

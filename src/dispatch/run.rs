@@ -14,11 +14,13 @@ use crate::adapter::{Auth, Call, Token};
 use crate::dispatch::Shared;
 use crate::dispatch::attempt::{Trial, token_source};
 use crate::dispatch::gate::{Pass, Place};
+use crate::dispatch::journal;
 use crate::dispatch::measure::batch_outcome;
 use crate::dispatch::plan::PlannedRoute;
+use crate::dispatch::recovery::{lost, lost_call};
 use crate::dispatch::retry::{Decision, Reason, Rules, Settlement, Step, Tries, Try, next, unrepeated};
 use crate::dispatch::running::{Running, State};
-use crate::dispatch::turn::{Stop, Turn};
+use crate::dispatch::turn::{Repeat, Stop, Turn};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::{Positions, Recipients};
@@ -37,11 +39,12 @@ pub(super) async fn run(shared: Arc<Shared>, running: Running, places: Vec<Place
         let mut running: JoinSet<()> = runs.map(|run| run.run().in_current_span()).collect();
         while running.join_next().await.is_some() {}
     }
-    let report = work.end();
-    if let Err(error) = work.shared.store.record(report).await {
-        work.shared.metrics.count_unrecorded();
-        error!(batch.id = %work.state.plan.batch.id, %error, "A finished batch was not recorded.");
+    if work.state.has_left() {
+        work.state.wake();
+        return;
     }
+    let report = work.end();
+    journal::finish(&work.shared, &work.state, report).await;
 }
 
 /// The work of one batch; however it ends, everybody is decided and whoever waits is told.
@@ -99,7 +102,7 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        if !self.state.is_finished() {
+        if !self.state.is_finished() && !self.state.has_left() {
             // A panic of ours came this far: nobody may wait for ever.
             self.end();
         }
@@ -110,9 +113,9 @@ impl Drop for Work {
 /// One route at work.
 #[derive(Clone)]
 pub(super) struct RouteRun {
-    shared: Arc<Shared>,
-    state: Arc<State>,
-    route_index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<State>,
+    pub(super) route_index: usize,
     /// Given back when the last call is settled.
     place: Arc<Place>,
     /// Set by the call whose refusal will meet the route's other calls as well.
@@ -163,12 +166,19 @@ impl RouteRun {
         let size = planned.chunking.recipients_per_call.max(1);
         let mut rest = planned.positions.clone();
         let mut calls = JoinSet::new();
+        for chunk in planned.again.iter().cloned() {
+            match self.take_turn(planned, chunk.len()).await {
+                Ok(turn) => Box::pin(self.call(chunk, turn, Tries::after_loss(lost()))).await,
+                Err(Stop::Left) => self.state.leave(),
+                Err(Stop::Failed(_)) => self.settle(lost_call(chunk)).await,
+            }
+        }
         while !rest.is_empty() {
             while calls.try_join_next().is_some() {}
             let turn = match self.take_turn(planned, size.min(rest.len())).await {
                 Ok(turn) => turn,
-                Err(Stop(failure)) => {
-                    self.settle_unsent(rest, failure);
+                Err(stop) => {
+                    self.settle_unsent(rest, stop).await;
                     break;
                 }
             };
@@ -178,17 +188,17 @@ impl RouteRun {
             self.place.start_call(planned.chunking, chunk.len());
             if is_probe || rest.is_empty() {
                 // The last call needs no task of its own either.
-                Box::pin(self.call(chunk, turn)).await;
+                Box::pin(self.call(chunk, turn, Tries::default())).await;
             } else {
                 let run = self.clone();
-                calls.spawn(async move { run.call(chunk, turn).await }.in_current_span());
+                calls.spawn(async move { run.call(chunk, turn, Tries::default()).await }.in_current_span());
             }
         }
         while calls.join_next().await.is_some() {}
     }
 
     /// Makes one call, repeats included.
-    async fn call(&self, chunk: Positions, turn: Turn) {
+    async fn call(&self, chunk: Positions, turn: Turn, mut tries: Tries) {
         let Some(planned) = self.planned() else { return };
         let Turn { permit, pass } = turn;
         let nobody = Positions::Range(0..0);
@@ -204,10 +214,13 @@ impl RouteRun {
             route: &planned.route,
             prepared: &*planned.prepared,
             call,
+            positions: &chunk,
         };
-        let mut tries = Tries::default();
-        let settlement = self.try_until_settled(planned, trial, pass, &mut tries).await;
-        self.conclude(planned, chunk, settlement, tries.made);
+        let settled = self.try_until_settled(planned, trial, pass, &mut tries).await;
+        match settled {
+            Ok(settlement) => self.conclude(planned, chunk, settlement, tries.made).await,
+            Err(Left) => self.state.leave(),
+        }
         drop(permit);
         self.renew_ahead(planned);
     }
@@ -218,7 +231,7 @@ impl RouteRun {
         trial: Trial<'_>,
         mut pass: Pass,
         tries: &mut Tries,
-    ) -> Settlement {
+    ) -> Result<Settlement, Left> {
         // What stands if the call is not tried again.
         let mut last = None;
         loop {
@@ -238,26 +251,39 @@ impl RouteRun {
                     if let Some(pause) = settlement.hold {
                         planned.channel.hold(pause);
                     }
-                    return settlement;
+                    return Ok(settlement);
                 }
                 Step::Again { after, reason } => (after, reason),
             };
+            if tries.maybe_delivered.is_none() {
+                self.release(trial.positions).await;
+            }
+            // A durable call of which nothing was written may wait until its provider is back.
+            let is_patient = tries.maybe_delivered.is_none() && self.state.is_durable();
             let may_repeat = match reason {
                 Reason::Refused => renew_credential(&self.shared, planned, token.as_ref()),
                 Reason::Throttled => {
                     planned.channel.hold(after);
                     true
                 }
-                Reason::Broken => planned.channel.admit_repeat(),
+                Reason::Broken => {
+                    planned.channel.admit_repeat() || (is_patient && !planned.channel.is_closed())
+                }
             };
             let metrics = &planned.channel.metrics;
             metrics.count_repeat(if may_repeat { reason.repeat() } else { RepeatReason::Denied });
             if !may_repeat {
                 let ends_route = last.clone().filter(|_| reason == Reason::Refused);
-                return Settlement { ends_route, ..unrepeated(last, tries) };
+                return Ok(Settlement { ends_route, ..unrepeated(last, tries) });
             }
-            if let Err(stop) = self.pause(planned, after, reason, trial.call.recipients.len()).await {
-                return self.stopped(stop, last, tries);
+            match self.pause(planned, Repeat { after, reason, is_patient }, trial.positions.len()).await {
+                Ok(None) => {}
+                Ok(Some(admitted)) => {
+                    // The provider was there for nobody: that costs no try.
+                    tries.made = tries.made.saturating_sub(1);
+                    pass = admitted;
+                }
+                Err(stop) => return self.stopped(stop, last, tries),
             }
         }
     }
@@ -273,8 +299,14 @@ impl RouteRun {
             Ok(ready) => ready,
             Err(failure) => return Ok((Try::Unsent { failure, may_pass: false }, None)),
         };
-        // The token may have taken its time.
-        self.check_stop()?;
+        self.begin(trial.positions).await?;
+        // The token and the store may have taken their time.
+        if let Err(stop) = self.check_stop().and_then(|()| self.check_holds()) {
+            if tries.maybe_delivered.is_none() {
+                self.release(trial.positions).await;
+            }
+            return Err(stop);
+        }
         pass.start();
         let result = timed_send(trial, request, tries).await;
         self.state.count_call(self.route_index, tries.made > 0);
@@ -283,11 +315,19 @@ impl RouteRun {
         Ok((result, token))
     }
 
-    fn stopped(&self, stop: Stop, last: Option<Failure>, tries: &Tries) -> Settlement {
-        if stop.0.kind == FailureKind::Canceled {
-            self.state.note_canceled();
+    /// What a call comes to that is stopped: its last failure if it was tried, else the stop.
+    fn stopped(&self, stop: Stop, last: Option<Failure>, tries: &Tries) -> Result<Settlement, Left> {
+        match stop {
+            Stop::Failed(failure) => {
+                if failure.kind == FailureKind::Canceled {
+                    self.state.note_canceled();
+                }
+                Ok(unrepeated(Some(last.unwrap_or(failure)), tries))
+            }
+            // What may have been delivered is decided here and now.
+            Stop::Left if tries.maybe_delivered.is_some() => Ok(unrepeated(last, tries)),
+            Stop::Left => Err(Left),
         }
-        unrepeated(Some(last.unwrap_or(stop.0)), tries)
     }
 
     /// Fetches the channel's next token in the background when the present one is near its end.
@@ -306,7 +346,13 @@ impl RouteRun {
         });
     }
 
-    fn conclude(&self, planned: &PlannedRoute, positions: Positions, settlement: Settlement, attempts: u32) {
+    async fn conclude(
+        &self,
+        planned: &PlannedRoute,
+        positions: Positions,
+        settlement: Settlement,
+        attempts: u32,
+    ) {
         if let Some(failure) = settlement.ends_route {
             // The first refusal is the one that the rest reports.
             self.ended.get_or_init(|| failure);
@@ -325,18 +371,24 @@ impl RouteRun {
                 Outcomes::same(Outcome::unknown(Failure::gateway(FailureKind::Internal)), count)
             }
         };
-        self.state.settle(self.route_index, Settled { positions, outcomes, attempts });
+        self.settle(Settled { positions, outcomes, attempts }).await;
     }
 
-    fn settle_unsent(&self, positions: Positions, failure: Failure) {
+    async fn settle_unsent(&self, positions: Positions, stop: Stop) {
+        let failure = match stop {
+            Stop::Failed(failure) => failure,
+            Stop::Left => return self.state.leave(),
+        };
         if failure.kind == FailureKind::Canceled {
             self.state.note_canceled();
         }
         let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
-        self.state.settle(self.route_index, Settled { positions, outcomes, attempts: 0 });
+        self.settle(Settled { positions, outcomes, attempts: 0 }).await;
     }
 }
 
+/// A call that the next process will make.
+struct Left;
 /// Sends once, counted and timed.
 async fn timed_send(trial: &Trial<'_>, request: WireRequest, tries: &Tries) -> Try {
     let span = debug_span!(

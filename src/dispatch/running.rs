@@ -1,6 +1,7 @@
 //! A batch at work: what is decided so far, and a report of it at any time.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -9,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::plan::{Plan, PlannedRoute, eta};
 use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
-use crate::domain::outcome::{Outcome, Outcomes};
+use crate::domain::outcome::{Counts, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
 use crate::domain::report::{Report, RouteReport, Settled, Warning};
+use crate::store::Summary;
+use crate::store::durable::Chunk;
 
 /// A handle to a batch that runs or has ended; it belongs to the application, not to a connection.
 #[derive(Clone)]
@@ -26,6 +29,10 @@ pub(super) struct State {
     finished: CancellationToken,
     /// Cancelled when the caller wants no further call to start.
     pub(super) canceled: CancellationToken,
+    /// Cancelled once a durable batch stands in the store.
+    pub(super) written: CancellationToken,
+    /// Whether something was left to the next process, so that the batch does not end in this one.
+    has_left: AtomicBool,
 }
 
 struct Progress {
@@ -33,12 +40,16 @@ struct Progress {
     warnings: Vec<Warning>,
     /// Whether the cancel stopped anybody.
     has_canceled: bool,
+    /// Whether every change goes to the store first.
+    is_durable: bool,
 }
 
 #[derive(Default)]
 struct RouteProgress {
     /// Decided chunks by their first position.
     settled: BTreeMap<u32, Settled>,
+    /// Calls that may be written now, by their first position.
+    in_flight: BTreeMap<u32, Positions>,
     /// The recipients that a send-to-all answer named.
     listed: Option<Arc<RecipientList>>,
     calls: u32,
@@ -56,12 +67,29 @@ impl Running {
                 planned.channel.metrics.count_outcomes(&unsent.outcomes);
             }
         }
+        Self::with_progress(plan, Progress { routes, warnings, has_canceled: false, is_durable: false })
+    }
+
+    /// A durable batch as the process before left it: `report` is that of the store.
+    pub(super) fn resumed(plan: Plan, report: &Report) -> Self {
+        let routes = report.routes.iter().map(RouteProgress::resumed).collect();
+        let warnings = report.warnings.clone();
+        let has_canceled = report.canceled;
+        let running =
+            Self::with_progress(plan, Progress { routes, warnings, has_canceled, is_durable: true });
+        running.0.written.cancel();
+        running
+    }
+
+    fn with_progress(plan: Plan, progress: Progress) -> Self {
         Self(Arc::new(State {
             plan,
-            progress: Mutex::new(Progress { routes, warnings, has_canceled: false }),
+            progress: Mutex::new(progress),
             outcome: OnceLock::new(),
             finished: CancellationToken::new(),
             canceled: CancellationToken::new(),
+            written: CancellationToken::new(),
+            has_left: AtomicBool::new(false),
         }))
     }
 
@@ -77,7 +105,7 @@ impl Running {
         &self.0.plan.batch
     }
 
-    /// Waits until the batch is over, at most `most`; whether it is.
+    /// Waits until nothing more happens to the batch in this process, at most `most`; whether that is so.
     pub async fn finished(&self, most: Duration) -> bool {
         tokio::time::timeout(most, self.0.finished.cancelled()).await.is_ok()
     }
@@ -88,8 +116,14 @@ impl Running {
         self.0.report()
     }
 
+    /// Its line in a list.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        self.0.summary()
+    }
+
     /// Starts no further call; those in flight finish. Without effect once the batch is over.
-    pub fn cancel(&self) {
+    pub(super) fn cancel(&self) {
         self.0.canceled.cancel();
     }
 }
@@ -98,11 +132,74 @@ impl State {
     /// Records what became of some recipients.
     pub(super) fn settle(&self, route_index: usize, settled: Settled) {
         self.count_outcomes(route_index, &settled.outcomes);
-        self.with_route(route_index, |route| {
-            if let Some(first) = settled.positions.get(0) {
-                route.settled.insert(first, settled);
-            }
+        self.with_route(route_index, |route| route.settle(settled));
+    }
+
+    /// The same unless the store has to know first; gives it back then.
+    pub(super) fn settle_in_memory(&self, route_index: usize, settled: Settled) -> Option<Settled> {
+        let mut progress = self.progress();
+        if progress.is_durable {
+            return Some(settled);
+        }
+        self.count_outcomes(route_index, &settled.outcomes);
+        if let Some(route) = progress.routes.get_mut(route_index) {
+            route.settle(settled);
+        }
+        None
+    }
+
+    /// Records that a call may be written from now on; whether the store has to know first.
+    pub(super) fn begin(&self, route_index: usize, positions: &Positions) -> bool {
+        let mut progress = self.progress();
+        if let (Some(first), Some(route)) = (positions.get(0), progress.routes.get_mut(route_index)) {
+            route.in_flight.insert(first, positions.clone());
+        }
+        progress.is_durable
+    }
+
+    /// Records that nothing of a call was written; whether the store has to know as well.
+    pub(super) fn release(&self, route_index: usize, positions: &Positions) -> bool {
+        let mut progress = self.progress();
+        if let (Some(first), Some(route)) = (positions.get(0), progress.routes.get_mut(route_index)) {
+            route.in_flight.remove(&first);
+        }
+        progress.is_durable
+    }
+
+    /// Whether every change goes to the store first.
+    pub(super) fn is_durable(&self) -> bool {
+        self.progress().is_durable
+    }
+
+    /// Lets every change from now on wait for the store, and returns the batch as it stands; `None` if that was
+    /// done before or the batch is over.
+    pub(super) fn become_durable(&self) -> Option<(Arc<Report>, Vec<Chunk>)> {
+        let mut progress = self.progress();
+        if progress.is_durable || self.is_finished() {
+            return None;
+        }
+        progress.is_durable = true;
+        let calls = progress.routes.iter().enumerate().flat_map(|(route_index, route)| {
+            let positions = route.in_flight.values().cloned();
+            positions.map(move |positions| Chunk { route_index, positions })
         });
+        let in_flight = calls.collect();
+        Some((Arc::new(self.snapshot(&progress)), in_flight))
+    }
+
+    /// Ends the work of this process on a batch that is not over.
+    pub(super) fn leave(&self) {
+        self.has_left.store(true, Ordering::Release);
+    }
+
+    /// Whether something was left to the next process.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
+    }
+
+    /// Tells whoever waits that nothing more happens here.
+    pub(super) fn wake(&self) {
+        self.finished.cancel();
     }
 
     /// Records the recipients that a send-to-all answer named.
@@ -114,6 +211,7 @@ impl State {
         self.with_route(route_index, |route| {
             route.listed = Some(Arc::new(recipients));
             let positions = Positions::Range(0..count);
+            route.in_flight.clear();
             route.settled.insert(0, Settled { positions, outcomes, attempts });
         });
     }
@@ -201,18 +299,40 @@ impl State {
         if let Some(report) = self.outcome.get() {
             return Arc::clone(report);
         }
-        let routes = self
-            .plan
-            .routes
-            .iter()
-            .zip(&progress.routes)
-            .map(|(planned, route)| route.report(planned, route.settled.values().cloned().collect()));
-        let report = self.report_of(routes.collect(), progress.warnings.clone(), None);
+        let report = self.snapshot(&progress);
         let open = self.plan.routes.iter().zip(&progress.routes).map(|(planned, route)| {
             let pending = route.pending(planned);
             (planned, pending.div_ceil(planned.chunking.recipients_per_call.max(1)), pending)
         });
         Arc::new(Report { eta: eta(open, true), ..report })
+    }
+
+    fn summary(&self) -> Summary {
+        let progress = self.progress();
+        if let Some(report) = self.outcome.get() {
+            return Summary::of(report);
+        }
+        let batch = &self.plan.batch;
+        let mut counts = Counts::default();
+        for (planned, route) in self.plan.routes.iter().zip(&progress.routes) {
+            counts += route.counts(planned);
+        }
+        Summary {
+            id: batch.id,
+            client_ref: batch.client_ref.clone(),
+            created_at: batch.created_at,
+            completed_at: None,
+            canceled: false,
+            channels: batch.routes.iter().map(|route| route.channel.clone()).collect(),
+            counts,
+        }
+    }
+
+    fn snapshot(&self, progress: &Progress) -> Report {
+        let routes = self.plan.routes.iter().zip(&progress.routes);
+        let routes =
+            routes.map(|(planned, route)| route.report(planned, route.settled.values().cloned().collect()));
+        self.report_of(routes.collect(), progress.warnings.clone(), None)
     }
 
     fn report_of(
@@ -243,12 +363,43 @@ impl State {
 }
 
 impl RouteProgress {
+    fn resumed(route: &RouteReport) -> Self {
+        let settled =
+            route.settled.iter().filter_map(|settled| Some((settled.positions.get(0)?, settled.clone())));
+        Self {
+            settled: settled.collect(),
+            in_flight: BTreeMap::new(),
+            listed: None,
+            calls: route.calls,
+            retries: route.retries,
+            throttled: route.throttled,
+            request_ids: route.provider_request_ids.clone(),
+        }
+    }
+
+    fn settle(&mut self, settled: Settled) {
+        if let Some(first) = settled.positions.get(0) {
+            self.in_flight.remove(&first);
+            self.settled.insert(first, settled);
+        }
+    }
+
     /// How many recipients are not decided yet.
     fn pending(&self, planned: &PlannedRoute) -> usize {
         let recipients = self.listed.as_ref().unwrap_or(&planned.recipients).len();
         let decided: usize = self.settled.values().map(|settled| settled.positions.len()).sum();
         let unsent = planned.unsent.as_ref().map_or(0, |unsent| unsent.positions.len());
         recipients.saturating_sub(decided + unsent)
+    }
+
+    fn counts(&self, planned: &PlannedRoute) -> Counts {
+        let mut counts = Counts::default();
+        for settled in self.settled.values().chain(&planned.unsent) {
+            counts += settled.outcomes.counts();
+        }
+        counts.pending = self.pending(planned);
+        counts.total += counts.pending;
+        counts
     }
 
     fn report(&self, planned: &PlannedRoute, settled: Vec<Settled>) -> RouteReport {

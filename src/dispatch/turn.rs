@@ -14,9 +14,26 @@ use crate::dispatch::retry::Reason;
 use crate::dispatch::run::RouteRun;
 use crate::domain::failure::{Failure, FailureKind};
 
-/// Why no further call starts: the batch is canceled or its time is over, the gateway shuts down, the circuit is
-/// open, or the route's other calls were refused for good.
-pub(super) struct Stop(pub(super) Failure);
+/// How often a durable batch looks whether the circuit lets calls through again.
+const CIRCUIT_POLL: Duration = Duration::from_millis(500);
+
+/// Why no further call starts.
+pub(super) enum Stop {
+    /// The batch is canceled or its time is over, the gateway shuts down, the circuit is open, or the route's
+    /// other calls were refused for good: nobody will call these recipients.
+    Failed(Failure),
+    /// The next process will go on with the batch.
+    Left,
+}
+
+/// A repeat that is allowed.
+#[derive(Clone, Copy)]
+pub(super) struct Repeat {
+    pub(super) after: Duration,
+    pub(super) reason: Reason,
+    /// Whether it may wait while the circuit is open.
+    pub(super) is_patient: bool,
+}
 
 /// The right to make one call: a place among the calls in flight, and the circuit's word.
 pub(super) struct Turn {
@@ -32,32 +49,39 @@ impl RouteRun {
         planned: &PlannedRoute,
         recipient_count: usize,
     ) -> Result<Turn, Stop> {
-        self.check_start(planned)?;
+        self.wait_for_circuit(planned).await?;
+        self.check_start()?;
         let turns = Arc::clone(&planned.channel.turns);
         let permit = match Arc::clone(&turns).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
                 let permit = self.unless_stopped(turns.acquire_owned()).await?;
                 // While this call waited, another one may have ended the route.
-                self.check_start(planned)?;
+                self.check_start()?;
                 // Nobody closes the turns.
-                permit.map_err(|_| shutdown())?
+                permit.map_err(|_| self.shutdown())?
             }
         };
-        self.spend_budget(planned, recipient_count).await?;
-        self.check_start(planned)?;
-        let pass = planned.channel.admit().ok_or_else(circuit_open)?;
-        Ok(Turn { permit, pass })
+        loop {
+            self.spend_budget(planned, recipient_count).await?;
+            self.check_start()?;
+            match planned.channel.admit() {
+                Some(pass) => return Ok(Turn { permit, pass }),
+                None => self.wait_for_circuit(planned).await?,
+            }
+        }
     }
 
-    /// Waits before a repeat; the repeat takes its own share of the budgets.
+    /// Waits before a repeat, which takes its own share of the budgets.
+    ///
+    /// `Some`: the circuit was not closed, and gave the call a new pass.
     pub(super) async fn pause(
         &self,
         planned: &PlannedRoute,
-        after: Duration,
-        reason: Reason,
+        repeat: Repeat,
         recipient_count: usize,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Pass>, Stop> {
+        let Repeat { after, reason, is_patient } = repeat;
         if after >= self.time_left() {
             return Err(expired());
         }
@@ -67,8 +91,32 @@ impl RouteRun {
             self.count_wait(begin.elapsed());
         }
         waited?;
-        self.spend_budget(planned, recipient_count).await?;
-        if planned.channel.is_closed() { Ok(()) } else { Err(circuit_open()) }
+        loop {
+            if is_patient {
+                self.wait_for_circuit(planned).await?;
+            }
+            self.spend_budget(planned, recipient_count).await?;
+            if planned.channel.is_closed() {
+                return Ok(None);
+            }
+            if !is_patient {
+                return Err(circuit_open());
+            }
+            if let Some(pass) = planned.channel.admit() {
+                return Ok(Some(pass));
+            }
+        }
+    }
+
+    /// Lets a durable batch wait while the circuit is open; others fail fast.
+    async fn wait_for_circuit(&self, planned: &PlannedRoute) -> Result<(), Stop> {
+        while planned.channel.is_refusing() {
+            if !self.state.is_durable() {
+                return Err(circuit_open());
+            }
+            self.unless_stopped(tokio::time::sleep(CIRCUIT_POLL)).await?;
+        }
+        Ok(())
     }
 
     /// Takes one call from the budgets and waits until they allow it.
@@ -114,13 +162,12 @@ impl RouteRun {
         }
     }
 
-    /// Whether a call may start now as far as the batch, its route and the circuit are concerned.
-    fn check_start(&self, planned: &PlannedRoute) -> Result<(), Stop> {
+    /// Whether a call may start now as far as the batch and its route are concerned.
+    fn check_start(&self) -> Result<(), Stop> {
         if let Some(failure) = self.ended() {
-            return Err(Stop(failure));
+            return Err(Stop::Failed(failure));
         }
-        self.check_stop()?;
-        if planned.channel.is_refusing() { Err(circuit_open()) } else { Ok(()) }
+        self.check_stop()
     }
 
     /// Whether the batch may go on.
@@ -128,7 +175,7 @@ impl RouteRun {
         if self.canceled().is_cancelled() {
             Err(canceled())
         } else if self.draining().is_cancelled() {
-            Err(shutdown())
+            Err(self.shutdown())
         } else if self.time_left().is_zero() {
             Err(expired())
         } else {
@@ -142,8 +189,17 @@ impl RouteRun {
             biased;
             done = work => Ok(done),
             () = self.canceled().cancelled() => Err(canceled()),
-            () = self.draining().cancelled() => Err(shutdown()),
+            () = self.draining().cancelled() => Err(self.shutdown()),
             () = tokio::time::sleep(self.time_left()) => Err(expired()),
+        }
+    }
+
+    /// A durable batch goes on in the next process.
+    fn shutdown(&self) -> Stop {
+        if self.state.is_durable() {
+            Stop::Left
+        } else {
+            stop(FailureKind::Shutdown, "the gateway shut down before this call started")
         }
     }
 }
@@ -156,10 +212,6 @@ fn expired() -> Stop {
     stop(FailureKind::Expired, "the batch's time was over before this call could start")
 }
 
-fn shutdown() -> Stop {
-    stop(FailureKind::Shutdown, "the gateway shut down before this call started")
-}
-
 fn circuit_open() -> Stop {
     stop(
         FailureKind::CircuitOpen,
@@ -169,5 +221,5 @@ fn circuit_open() -> Stop {
 
 /// Nothing was sent: the same request can be made again.
 fn stop(kind: FailureKind, hint: &str) -> Stop {
-    Stop(Failure::gateway(kind).with_retryable(true).with_hint(hint))
+    Stop::Failed(Failure::gateway(kind).with_retryable(true).with_hint(hint))
 }

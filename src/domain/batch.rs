@@ -27,6 +27,8 @@ pub struct Batch {
     pub routes: Vec<Arc<Route>>,
     /// What this batch sends again; `None` = it is no resend.
     pub resend: Option<Resend>,
+    /// Where its end is told; `None` = nowhere.
+    pub callback: Option<Arc<str>>,
 }
 
 /// Where a batch that sends recipients of another one again belongs.

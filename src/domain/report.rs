@@ -8,6 +8,9 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::outcome::{Counts, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList, narrow};
 
+/// Most results that stand in an answer that reports; of a larger batch it only has the link.
+pub const MOST_INLINE_RESULTS: usize = 1000;
+
 /// A batch as it stands: final, or a snapshot while it runs.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -170,6 +173,26 @@ impl RouteReport {
             .map(move |position| ResultLine { position, decided: cursors.decide(position) })
     }
 
+    /// Records what became of some recipients, in their place.
+    pub fn settle(&mut self, settled: Settled) {
+        let first = settled.positions.get(0);
+        let index = self.settled.partition_point(|known| known.positions.get(0) < first);
+        self.settled.insert(index, settled);
+    }
+
+    /// The positions that nobody decided, in runs of neighbours.
+    #[must_use]
+    pub fn open_runs(&self) -> Vec<Positions> {
+        let mut runs: Vec<std::ops::Range<u32>> = Vec::new();
+        for line in self.lines().filter(|line| line.decided.is_none()) {
+            match runs.last_mut() {
+                Some(run) if run.end == line.position => run.end += 1,
+                _ => runs.push(line.position..line.position + 1),
+            }
+        }
+        runs.into_iter().map(Positions::Range).collect()
+    }
+
     /// How many recipients ended in each way.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -231,7 +254,49 @@ fn decided(settled: &Settled, group: usize, offset: usize) -> Option<Decided<'_>
     Some(Decided { outcome, group: (group, pick), attempts: settled.attempts })
 }
 
+/// How far a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is not over.
+    Processing,
+    /// It is over.
+    Completed,
+    /// It is over, and a cancel stopped at least one recipient.
+    Canceled,
+}
+
+impl Status {
+    /// Every status, in the order of the API document.
+    pub const ALL: [Self; 3] = [Self::Processing, Self::Completed, Self::Canceled];
+
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Of a batch that has ended at `completed_at`.
+    #[must_use]
+    pub const fn of(completed_at: Option<SystemTime>, canceled: bool) -> Self {
+        match (completed_at, canceled) {
+            (None, _) => Self::Processing,
+            (Some(_), false) => Self::Completed,
+            (Some(_), true) => Self::Canceled,
+        }
+    }
+}
+
 impl Report {
+    /// How far the batch is.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        Status::of(self.completed_at, self.canceled)
+    }
+
     /// How many recipients ended in each way, over all routes.
     #[must_use]
     pub fn counts(&self) -> Counts {

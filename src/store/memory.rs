@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
+use crate::store::durable::Durable;
 use crate::store::settings::Settings;
-use crate::store::{Store, StoreFuture};
+use crate::store::{Filter, Link, Linked, Store, StoreFuture, Summary};
 
 /// Bytes that a report takes besides its recipients, roughly.
 const REPORT_BYTES: usize = 1024;
@@ -67,14 +68,30 @@ impl Store for MemoryStore {
         Box::pin(std::future::ready(Ok(found)))
     }
 
-    fn link(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, bool> {
-        let is_kept = self.change(parent, |report| report.resends.push(child));
-        Box::pin(std::future::ready(Ok(is_kept)))
+    fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
+        // Only this process knows these batches, and it links one after the other.
+        let is_kept = self.change(link.parent, |report| report.resends.push(link.child));
+        let linked = if is_kept { Linked::Noted } else { Linked::ParentGone };
+        Box::pin(std::future::ready(Ok(linked)))
     }
 
-    fn unlink(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, ()> {
-        self.change(parent, |report| report.resends.retain(|known| *known != child));
+    fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
+        self.change(link.parent, |report| report.resends.retain(|known| *known != link.child));
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
+        let kept = self.kept();
+        let reports = kept.order.iter().rev().filter_map(|(id, _)| kept.reports.get(id));
+        let found =
+            reports.filter(|report| filter.takes(report)).take(filter.most).map(|report| Summary::of(report));
+        let found = found.collect();
+        drop(kept);
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        None
     }
 }
 
@@ -105,6 +122,7 @@ mod tests {
             retry_unknown: RetryUnknown::Never,
             routes: Vec::new(),
             resend: None,
+            callback: None,
         };
         Arc::new(Report {
             batch: Arc::new(batch),
@@ -143,14 +161,15 @@ mod tests {
     async fn a_link_shows_in_the_parents_report_until_it_is_taken_back() {
         let store = MemoryStore::new(Settings { memory_batches: 2, memory_bytes: 1 << 20 });
         let [parent, first, second] = [1, 2, 3].map(|number| BatchId::new(number, 0));
-        assert!(!store.link(parent, first).await.unwrap());
+        let link = |child| Link { root: parent, parent, child, known_links: 0 };
+        assert_eq!(store.link(link(first)).await.unwrap(), Linked::ParentGone);
         store.record(report(1)).await.unwrap();
         let before = store.find(parent).await.unwrap().unwrap();
-        assert!(store.link(parent, first).await.unwrap());
-        assert!(store.link(parent, second).await.unwrap());
+        assert_eq!(store.link(link(first)).await.unwrap(), Linked::Noted);
+        assert_eq!(store.link(link(second)).await.unwrap(), Linked::Noted);
         let resends = async || store.find(parent).await.unwrap().unwrap().resends.clone();
         assert_eq!(resends().await, [first, second]);
-        store.unlink(parent, first).await.unwrap();
+        store.unlink(link(first)).await.unwrap();
         assert_eq!(resends().await, [second]);
         assert_eq!(before.resends, []);
     }

@@ -1,9 +1,25 @@
 //! The `[store]` section.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use crate::adapter::fields::Fields;
 use crate::domain::fault::FaultCode;
 
-/// Where and how long finished batches are kept. Defaults and meanings: `config/default.toml`.
+/// Where and how long batches are kept. Defaults and meanings: `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Where they are kept.
+    pub place: Place,
+    /// How long a batch is kept after its end, at least 24 hours: as long as a key may name it.
+    pub retention: Duration,
+    /// How many replicas of this process share the providers' limits without sharing this store, 1 to 1000.
+    pub replicas: u32,
+    /// What of it is in memory.
+    pub memory: Settings,
+}
+
+/// How much is kept in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Most finished batches in memory.
@@ -12,20 +28,72 @@ pub struct Settings {
     pub memory_bytes: usize,
 }
 
-impl Settings {
+/// Where batches are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In memory: they are gone when the process ends.
+    Memory,
+    /// In this SQLite file.
+    Sqlite(PathBuf),
+}
+
+impl StoreSettings {
     /// Reads the section.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        if let Some(url) = fields.required_text("url")
-            && &*url != "memory:"
-        {
-            let detail = "this version keeps batches in memory only: must be \"memory:\"";
-            fields.fault_at("url", FaultCode::Unsupported, detail);
-        }
+        let place = fields.required_text("url").and_then(|url| {
+            let place = Place::parse(&url);
+            if place.is_none() {
+                let detail = "must be \"memory:\", or \"sqlite:\" and the path of a file on a local disk";
+                fields.fault_at("url", FaultCode::OutOfRange, detail);
+            }
+            place
+        });
+        let hours = fields.required_u64("retention_hours", 24..=87_600);
+        let retention = hours.map(|hours| Duration::from_secs(hours * 3_600));
+        let replicas = fields.required_u64("replicas", 1..=1_000).and_then(|count| u32::try_from(count).ok());
         let count = |fields: &mut Fields<'_>, name: &str, most: u64| {
             fields.required_u64(name, 0..=most).and_then(|count| usize::try_from(count).ok())
         };
         let memory_batches = count(fields, "memory_batches", 10_000_000);
         let memory_bytes = count(fields, "memory_bytes", 1 << 40);
-        Some(Self { memory_batches: memory_batches?, memory_bytes: memory_bytes? })
+        Some(Self {
+            place: place?,
+            retention: retention?,
+            replicas: replicas?,
+            memory: Settings { memory_batches: memory_batches?, memory_bytes: memory_bytes? },
+        })
+    }
+}
+
+impl Place {
+    /// Reads a URL; `None` if it is none of ours.
+    #[must_use]
+    pub fn parse(url: &str) -> Option<Self> {
+        if url == "memory:" {
+            return Some(Self::Memory);
+        }
+        let path = url.strip_prefix("sqlite:")?;
+        // With two slashes too, as other programs write it; a third one begins an absolute path.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        // `sqlite::memory:` and parameters mean something to other programs and nothing here.
+        let is_path = !path.is_empty() && !path.starts_with(':') && !path.contains(['?', '\0']);
+        is_path.then(|| Self::Sqlite(path.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_urls() {
+        let file = |path: &str| Some(Place::Sqlite(path.into()));
+        assert_eq!(Place::parse("memory:"), Some(Place::Memory));
+        assert_eq!(Place::parse("sqlite:imcast.db"), file("imcast.db"));
+        assert_eq!(Place::parse("sqlite:/var/lib/imcast.db"), file("/var/lib/imcast.db"));
+        assert_eq!(Place::parse("sqlite:///var/lib/imcast.db"), file("/var/lib/imcast.db"));
+        for url in ["", "memory", "sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a?mode=ro", "mysql:a"] {
+            assert_eq!(Place::parse(url), None, "{url}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 mod accounts;
 mod architecture;
 mod check_connect;
+mod command_line;
 mod conformance;
 mod contract;
 mod fake_provider;
@@ -19,8 +20,11 @@ mod metrics;
 mod process;
 mod promises;
 mod raw;
+mod reload;
 mod replay;
 mod sandbox;
 mod signatures;
+#[cfg(feature = "sqlite")]
+mod store;
 #[path = "../../fuzz/src/targets/mod.rs"]
 mod targets;

@@ -67,6 +67,7 @@ pub(crate) fn delivery() -> Settings {
         backoff_cap: Duration::from_secs(20),
         token_wait: Duration::from_secs(10),
         budget_margin: 0.95,
+        budget_share: 1.0,
         budget_recovery: Duration::from_secs(30),
         retry_share: 0.2,
         circuit_failures: 5,
@@ -112,7 +113,7 @@ async fn live(scenario: &Scenario) -> Played {
     let acted = tokio::time::timeout(END, all_acted).await.is_ok();
     let is_over = dispatcher.drain(END).await && acted;
     let ended = std::mem::take(&mut *ended.lock().unwrap());
-    let statuses: Vec<_> = dispatcher.channels().map(|channel| dispatcher.status(channel)).collect();
+    let statuses: Vec<_> = dispatcher.channels().iter().map(|channel| dispatcher.status(channel)).collect();
     Played {
         book: ledger.close(),
         ended,
@@ -143,7 +144,7 @@ async fn send(dispatcher: &Arc<Dispatcher>, ledger: &Ledger, number: usize, spec
             None => std::future::pending().await,
         }
         ledger.log(&format!("b{number} canceled"));
-        running.cancel();
+        dispatcher.cancel(&running).await;
         std::future::pending().await
     };
     let watch = async {
@@ -193,6 +194,7 @@ fn batch(dispatcher: &Dispatcher, number: usize, spec: &BatchSpec) -> Batch {
         retry_unknown: spec.retry_unknown,
         routes: routes.collect(),
         resend: None,
+        callback: None,
     }
 }
 

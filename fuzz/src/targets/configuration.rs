@@ -86,12 +86,12 @@ fn check_settings(settings: Settings, text: &str) -> bool {
         }));
         ChannelParts { name, channel, http, is_sandbox: false }
     });
-    let store = Arc::new(MemoryStore::new(settings.store));
+    let store = Arc::new(MemoryStore::new(settings.store.memory));
     let clock = Clock::system();
     let dispatcher =
         Dispatcher::new(channels.collect(), settings.delivery, store, clock, Randomness::seeded(1));
     for channel in dispatcher.channels() {
-        let _ = dispatcher.status(channel);
+        let _ = dispatcher.status(&channel);
     }
     assert!(dispatcher.now() > SystemTime::UNIX_EPOCH);
     has_channel

@@ -112,7 +112,9 @@ fn components(providers: &[Provider], described: &[Described]) -> Components {
     ];
     let all = ComponentsBuilder::new();
     let all = schemas.into_iter().flatten().fold(all, |all, (name, schema)| all.schema(name, schema));
-    let all = operations::parameters().into_iter().fold(all, |all, (name, one)| all.parameter(name, one));
+    let all = operations::parameters::parameters()
+        .into_iter()
+        .fold(all, |all, (name, one)| all.parameter(name, one));
     let groups = described.iter().flat_map(|one| &one.refusals);
     let all = groups.fold(all, |all, group| all.response(problem::name(group), problem::answer(group)));
     let mut key = Http::new(HttpAuthScheme::Bearer);

@@ -7,18 +7,18 @@ use crate::api::document::schema::{
     AnySchema, Members as _, amount, any_object, count, flag, list, mark, named, nullable, nullable_text,
     one_of, open, pattern, text, time, word,
 };
+use crate::api::report::OUTCOMES;
 use crate::api::report::walk::STATUSES;
-use crate::api::report::{BATCH_STATUSES, OUTCOMES};
 use crate::domain::failure::{FailureKind, Source};
 use crate::domain::outcome::Evidence;
-use crate::domain::report::{BudgetKind, WarningCode};
+use crate::domain::report::{BudgetKind, Status, WarningCode};
 
 /// A batch's id.
 pub(in crate::api) const BATCH_ID: &str = "^bat_[0-7][0-9A-HJKMNP-TV-Z]{25}$";
 
 /// Every schema of this module, by name.
 pub(in crate::api) fn schemas() -> Vec<(String, AnySchema)> {
-    let all: [(&str, AnySchema); 13] = [
+    let all: [(&str, AnySchema); 15] = [
         ("Report", report().into()),
         ("HandedOver", handed_over().into()),
         ("Accepted", accepted()),
@@ -30,6 +30,8 @@ pub(in crate::api) fn schemas() -> Vec<(String, AnySchema)> {
         ("Eta", eta().into()),
         ("Links", links().into()),
         ("ResultPage", page().into()),
+        ("BatchList", batch_list().into()),
+        ("BatchSummary", summary().into()),
         ("BatchId", pattern("Names one batch; later batches sort behind earlier ones.", BATCH_ID).into()),
         ("ChannelName", pattern("Names one configured channel.", CHANNEL_NAME).into()),
     ];
@@ -43,7 +45,7 @@ fn report() -> ObjectBuilder {
         .may("client_ref", text("The caller's own reference."))
         .may("resend_of", named("BatchId"))
         .may("resends", list("Batches that sent some of these recipients again.", named("BatchId")))
-        .must("status", word("`canceled`: over, and a cancel stopped somebody.", BATCH_STATUSES))
+        .must("status", status())
         .may("outcome", word("What it came to; only once it is over.", OUTCOMES))
         .may("sandbox", mark("A built-in stand-in answered, no provider."))
         .must("created_at", time("When it was accepted."))
@@ -55,6 +57,11 @@ fn report() -> ObjectBuilder {
         .must("warnings", list("One per cause.", named("Warning")))
         .may("eta", named("Eta"))
         .must("links", named("Links"))
+}
+
+/// Where a batch stands.
+fn status() -> ObjectBuilder {
+    word("`canceled`: over, and a cancel stopped somebody.", Status::ALL.map(Status::as_str))
 }
 
 fn handed_over() -> ObjectBuilder {
@@ -151,5 +158,28 @@ fn links() -> ObjectBuilder {
 fn page() -> ObjectBuilder {
     open("Some of the results.")
         .must("results", list("In the request's order.", named("Result")))
-        .must("next_page_token", text("Give it as `page_token` for the next page; empty on the last one."))
+        .must("next_page_token", next_page_token())
+}
+
+fn next_page_token() -> ObjectBuilder {
+    text("Give it as `page_token` for the next page; empty on the last one.")
+}
+
+fn batch_list() -> ObjectBuilder {
+    open("Some of the batches.")
+        .must("batches", list("The newest first.", named("BatchSummary")))
+        .must("next_page_token", next_page_token())
+}
+
+fn summary() -> ObjectBuilder {
+    open("One batch in a list; the rest is in its report.")
+        .must("id", named("BatchId"))
+        .may("client_ref", text("The caller's own reference."))
+        .must("status", status())
+        .may("outcome", word("What it came to; only once it is over.", OUTCOMES))
+        .must("created_at", time("When it was accepted."))
+        .may("completed_at", time("When it ended; only once it is over."))
+        .must("channels", list("In the order of its routes.", named("ChannelName")))
+        .must("counts", named("Counts"))
+        .must("links", named("Links"))
 }

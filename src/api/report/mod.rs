@@ -11,14 +11,7 @@ pub mod walk;
 mod tests;
 
 use crate::domain::outcome::{Counts, Outcome};
-use crate::domain::report::Report;
-
-const PROCESSING: &str = "processing";
-const COMPLETED: &str = "completed";
-const CANCELED: &str = "canceled";
-
-/// The words for where a batch stands.
-pub const BATCH_STATUSES: [&str; 3] = [PROCESSING, COMPLETED, CANCELED];
+use crate::domain::report::Status;
 
 const ALL_ACCEPTED: &str = "all_accepted";
 const PARTIAL: &str = "partial";
@@ -29,8 +22,8 @@ pub const OUTCOMES: [&str; 3] = [ALL_ACCEPTED, PARTIAL, NONE_ACCEPTED];
 
 /// What a batch came to, in a word; `None` while it runs.
 #[must_use]
-pub const fn outcome_name(report: &Report, counts: &Counts) -> Option<&'static str> {
-    if !report.is_over() {
+pub const fn outcome_name(status: Status, counts: &Counts) -> Option<&'static str> {
+    if matches!(status, Status::Processing) {
         return None;
     }
     Some(if counts.accepted == counts.total {
@@ -40,18 +33,6 @@ pub const fn outcome_name(report: &Report, counts: &Counts) -> Option<&'static s
     } else {
         PARTIAL
     })
-}
-
-/// Where a batch stands.
-#[must_use]
-pub const fn status_name(report: &Report) -> &'static str {
-    if !report.is_over() {
-        PROCESSING
-    } else if report.canceled {
-        CANCELED
-    } else {
-        COMPLETED
-    }
 }
 
 /// The `status` of one result; `None` = not decided yet.

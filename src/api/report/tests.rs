@@ -62,6 +62,7 @@ fn report_of(routes: Vec<RouteReport>, completed_at: Option<SystemTime>) -> Repo
         retry_unknown: RetryUnknown::Never,
         routes: Vec::new(),
         resend: None,
+        callback: None,
     };
     Report {
         batch: Arc::new(batch),
@@ -242,6 +243,9 @@ fn disarms_every_kind_of_cell() {
         ("-5", "'-5"),
         ("@x", "'@x"),
         ("\t=1", "'\t=1"),
+        ("\r=1", "\"'\r=1\""),
+        ("\n=1", "\"'\n=1\""),
+        ("\u{ff1d}1", "'\u{ff1d}1"),
         ("=a,b", "\"'=a,b\""),
         ("a\"b", "\"a\"\"b\""),
         ("a=b", "a=b"),

@@ -79,6 +79,7 @@ fn batch(number: u64, routes: &[&[&str]], resends: Option<(u64, &[usize])>) -> A
             root: BatchId::new(ROOT, 0),
             root_routes: root_routes.to_vec(),
         }),
+        callback: None,
     };
     Arc::new(Report {
         batch: Arc::new(batch),

@@ -2,8 +2,10 @@
 
 mod bad_days;
 mod delivery;
+mod durable;
 mod log;
 mod metrics;
+mod replace;
 mod resend;
 mod rig;
 mod tokens;

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::tests::rig::memory;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
+use crate::store::durable::Durable;
 use crate::store::memory::MemoryStore;
-use crate::store::{Store, StoreError, StoreFuture};
+use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
 /// A store that takes its time, to record even until it is told to, and that may forget how to link.
 pub(super) struct Unsteady {
@@ -19,7 +20,7 @@ pub(super) struct Unsteady {
     link: Linking,
 }
 
-pub(super) type Linking = fn() -> Option<Result<bool, StoreError>>;
+pub(super) type Linking = fn() -> Option<Result<Linked, StoreError>>;
 
 impl Unsteady {
     pub(super) fn new(link: Linking) -> Arc<Self> {
@@ -44,14 +45,22 @@ impl Store for Unsteady {
         })
     }
 
-    fn link(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, bool> {
+    fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
         match (self.link)() {
             Some(answer) => Box::pin(std::future::ready(answer)),
-            None => self.inner.link(parent, child),
+            None => self.inner.link(link),
         }
     }
 
-    fn unlink(&self, parent: BatchId, child: BatchId) -> StoreFuture<'_, ()> {
-        self.inner.unlink(parent, child)
+    fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
+        self.inner.unlink(link)
+    }
+
+    fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
+        self.inner.list(filter)
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        None
     }
 }

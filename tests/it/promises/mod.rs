@@ -1,7 +1,9 @@
 //! What the gateway promises its callers, one test or more for each promise.
 
+#[cfg(feature = "sqlite")]
+mod durable;
 mod faults;
-mod keys;
+pub(crate) mod keys;
 mod limits;
 mod refusals;
 mod resend;

@@ -1,20 +1,22 @@
 //! Sending, planning and reading.
 
-use utoipa::openapi::path::{HttpMethod, Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::path::{HttpMethod, Parameter, ParameterBuilder, ParameterStyle};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::{Required, ResponseBuilder};
 
 use crate::api::document::example::{Examples, example, only};
+use crate::api::document::operations::list::list;
+use crate::api::document::operations::parameters::{batch_id, page_token, parameter, query};
 use crate::api::document::operations::{
-    Described, answer, batch_id, content, guarded, operation, parameter, report, sent, text_content,
+    Described, answer, content, guarded, operation, report, sent, text_content,
 };
-use crate::api::document::schema::{AnySchema, list, named, text, whole, word};
+use crate::api::document::schema::{self, AnySchema, named, whole, word};
 use crate::api::problem::ProblemCode;
 use crate::api::report::walk::STATUSES;
 
 /// Every operation of this file.
 pub(in crate::api) fn all() -> Vec<Described> {
-    vec![send(), plan(), read(), results()]
+    vec![list(), send(), plan(), read(), results()]
 }
 
 /// What may be wrong with a request that holds a batch.
@@ -27,6 +29,10 @@ const UNREADABLE: [ProblemCode; 6] = [
     ProblemCode::InvalidRequest,
 ];
 
+/// What may be wrong with a key, or with a batch that has to be written.
+pub(super) const KEYED: [ProblemCode; 3] =
+    [ProblemCode::InvalidHeader, ProblemCode::IdempotencyKeyReused, ProblemCode::StoreUnavailable];
+
 fn send() -> Described {
     let start = operation(
         "sendBatch",
@@ -34,16 +40,18 @@ fn send() -> Described {
         "Send",
         "Sends one message to many recipients. The batch starts at once, and the answer waits for its end, 10 s \
          unless `Prefer` says otherwise; a caller that hangs up does not stop it. A 4xx or 5xx means that no \
-         provider call was or will be made.",
+         provider call was or will be made; whoever gets no answer at all repeats the request with the same \
+         `Idempotency-Key`.",
     );
-    let start = start.parameter_ref(parameter("Prefer")).request_body(Some(batch()));
+    let start = start.parameter_ref(parameter("IdempotencyKey")).parameter_ref(parameter("Prefer"));
+    let start = start.request_body(Some(batch()));
     let accepted = only("Everybody was taken", include_str!("../examples/report_accepted.json"));
     let partial = only("Somebody was not", include_str!("../examples/report_partial.json"));
     let running = vec![
         example("running", "The report so far", include_str!("../examples/report_running.json")),
         example("certain", "As much as is certain", include_str!("../examples/handed_over.json")),
     ];
-    let codes = [&UNREADABLE[..], &[ProblemCode::Overloaded, ProblemCode::Draining]].concat();
+    let codes = [&UNREADABLE[..], &KEYED, &[ProblemCode::Overloaded, ProblemCode::Draining]].concat();
     guarded(HttpMethod::Post, "/v1/batches", sent(start, accepted, partial, running), &codes)
 }
 
@@ -94,7 +102,7 @@ fn results() -> Described {
         .parameter(batch_id())
         .parameter(statuses())
         .parameter(query("page_size", "Most results of the page; more than 1000 counts as 1000.", size()))
-        .parameter(query("page_token", "`next_page_token` of the page before.", text("A token.").into()))
+        .parameter(page_token())
         .response("200", page());
     let codes = [ProblemCode::NotFound, ProblemCode::InvalidRequest, ProblemCode::StoreUnavailable];
     guarded(HttpMethod::Get, "/v1/batches/{id}/results", operation, &codes)
@@ -114,7 +122,7 @@ fn batch() -> RequestBody {
         example("native", "The provider's own element", include_str!("../examples/send_native.json")),
     ];
     let lines = "First line: the short form without `to`; then one recipient a line: a string, a whole number, \
-                 or an object with `id` and `ref`.";
+                 or an object with `id` and `ref`; empty lines are skipped.";
     RequestBodyBuilder::new()
         .required(Some(Required::True))
         .content("application/json", content(named("SendRequest"), examples))
@@ -136,7 +144,7 @@ fn page() -> ResponseBuilder {
 }
 
 fn statuses() -> Parameter {
-    let words = list("Statuses separated by commas.", word("A status.", STATUSES));
+    let words = schema::list("Statuses separated by commas.", word("A status.", STATUSES));
     ParameterBuilder::from(query("status", "Only results with one of these statuses.", words.into()))
         .style(Some(ParameterStyle::Form))
         .explode(Some(false))
@@ -145,14 +153,4 @@ fn statuses() -> Parameter {
 
 fn size() -> AnySchema {
     whole("0 counts as the default, 100.", 0..=u64::MAX).into()
-}
-
-fn query(name: &str, about: &str, schema: AnySchema) -> Parameter {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Query)
-        .required(Required::False)
-        .description(Some(about))
-        .schema(Some(schema))
-        .build()
 }

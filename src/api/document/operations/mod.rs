@@ -1,17 +1,19 @@
 //! What can be asked for: one description per route and method.
 
 mod batches;
+mod list;
 mod others;
+pub(in crate::api) mod parameters;
 mod resends;
 
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::RefBuilder;
-use utoipa::openapi::{Content, Header, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::path::{HttpMethod, OperationBuilder};
+use utoipa::openapi::{Content, Header, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::api::document::example::Examples;
+use crate::api::document::operations::parameters::parameter;
 use crate::api::document::problem::{self, Group};
-use crate::api::document::schema::{AnySchema, named, text, whole};
+use crate::api::document::schema::{AnySchema, named, pattern, text, whole, word};
 use crate::api::problem::ProblemCode;
 
 /// One operation.
@@ -29,31 +31,6 @@ pub(in crate::api) struct Described {
 /// Every operation, in the order of the document.
 pub(in crate::api) fn all() -> Vec<Described> {
     [batches::all(), resends::all(), others::all()].into_iter().flatten().collect()
-}
-
-/// Headers of requests that several operations read, by name.
-pub(in crate::api) fn parameters() -> [(&'static str, Parameter); 3] {
-    let header = |name: &str, about: &str, example: &str| {
-        ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(about))
-            .schema(Some(text(about)))
-            .example(Some(example.into()))
-            .build()
-    };
-    let prefer = "`wait=N`: answer at the end of the batch, but after N seconds at the latest; more than 25 \
-                  counts as 25 (RFC 7240). What makes no sense is ignored.";
-    let request_id = "The caller's name of the request: 1 to 128 letters, digits and `-_.:~+/=`. Any other \
-                      is replaced.";
-    let trace = "The trace that the request belongs to (W3C Trace Context); what cannot be read is ignored.";
-    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    [
-        ("Prefer", header("prefer", prefer, "wait=5")),
-        ("RequestId", header("x-request-id", request_id, "req-7f3a")),
-        ("TraceParent", header("traceparent", trace, parent)),
-    ]
 }
 
 /// Starts a description.
@@ -99,26 +76,6 @@ fn finish(
     Described { path, method, operation, refusals }
 }
 
-fn parameter(name: &str) -> Ref {
-    RefBuilder::new().ref_location(format!("#/components/parameters/{name}")).build()
-}
-
-fn path_parameter(name: &str, about: &str, schema: AnySchema, example: &str) -> Parameter {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Path)
-        .required(Required::True)
-        .description(Some(about))
-        .schema(Some(schema))
-        .example(Some(example.into()))
-        .build()
-}
-
-fn batch_id() -> Parameter {
-    let schema = named("BatchId");
-    path_parameter("id", "The batch.", schema, problem::EXAMPLE_BATCH)
-}
-
 /// Starts an answer that is no refusal.
 fn answer(description: &str) -> ResponseBuilder {
     ResponseBuilder::new()
@@ -149,10 +106,21 @@ fn header(about: &str, schema: impl Into<RefOr<utoipa::openapi::Schema>>, exampl
 fn with_batch_headers(response: ResponseBuilder) -> ResponseBuilder {
     let outcome = "What it came to, or `processing`, and the counts.";
     let example = "partial; total=3; accepted=1; failed=1; unknown=1; pending=0";
+    let preferred = header(
+        "Which preferences counted.",
+        pattern("`respond-async`, `wait=N`, or both.", "^(?:respond-async(?:, wait=[0-9]+)?|wait=[0-9]+)$"),
+        "respond-async, wait=5",
+    );
     response
         .header("batch-id", header("The batch.", named("BatchId"), problem::EXAMPLE_BATCH))
         .header("batch-outcome", header(outcome, text("A word and counts."), example))
-        .header("preference-applied", header("Which preference counted.", text("As `wait=5`."), "wait=5"))
+        .header("preference-applied", preferred)
+}
+
+/// Adds that the batch is one that an earlier request with the same key started.
+fn with_replayed(response: ResponseBuilder) -> ResponseBuilder {
+    let replayed = "An earlier request with this key started the batch; this one sent nothing.";
+    response.header("idempotency-replayed", header(replayed, word("Always.", ["true"]), "true"))
 }
 
 /// Adds how the quotas of a caller stand.
@@ -207,7 +175,7 @@ fn sent(operation: OperationBuilder, ok: Examples, partial: Examples, later: Exa
     [("200", whole), ("207", part), ("202", later)].into_iter().fold(
         operation,
         |operation, (status, answer)| {
-            let answer: Response = with_links(with_quota_headers(answer)).build();
+            let answer: Response = with_links(with_replayed(with_quota_headers(answer))).build();
             operation.response(status, answer)
         },
     )

@@ -3,8 +3,9 @@
 use utoipa::openapi::path::HttpMethod;
 
 use crate::api::document::example::only;
+use crate::api::document::operations::parameters::path_parameter;
 use crate::api::document::operations::{
-    Described, answer, content, guarded, operation, path_parameter, text_content, unguarded,
+    Described, answer, content, guarded, operation, text_content, unguarded,
 };
 use crate::api::document::schema::{any_object, named};
 use crate::api::problem::ProblemCode;
@@ -45,10 +46,13 @@ fn live() -> Described {
 }
 
 fn ready() -> Described {
-    let about = "Answers 503 from the moment on that the process was told to end.";
+    let about = "Answers 503 from the moment on that the process was told to end, and while what is durable \
+                 cannot be written.";
+    let kept = "A word, and whether batches are `durable` or `in memory only`.";
+    let ready_text = text_content(kept, "ready\nbatches: durable\n");
     let operation = operation("readReadiness", "operations", "Should new work come here?", about)
-        .response("200", answer("It should.").content("text/plain", text_content("A word.", "ready\n")));
-    unguarded("/readyz", operation, &[ProblemCode::Draining])
+        .response("200", answer("It should.").content("text/plain", ready_text));
+    unguarded("/readyz", operation, &[ProblemCode::Draining, ProblemCode::StoreUnavailable])
 }
 
 fn metrics() -> Described {

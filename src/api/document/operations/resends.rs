@@ -5,9 +5,9 @@ use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 
 use crate::api::document::example::{example, only};
-use crate::api::document::operations::{
-    Described, batch_id, content, guarded, operation, parameter, report, sent,
-};
+use crate::api::document::operations::batches::KEYED;
+use crate::api::document::operations::parameters::{batch_id, parameter};
+use crate::api::document::operations::{Described, content, guarded, operation, report, sent};
 use crate::api::document::schema::named;
 use crate::api::problem::ProblemCode;
 
@@ -25,7 +25,11 @@ fn resend() -> Described {
          a recipient's latest outcome over the whole chain, so that a repeated resend sends nothing twice. \
          Answers like a send.",
     );
-    let start = start.parameter(batch_id()).parameter_ref(parameter("Prefer")).request_body(Some(wanted()));
+    let start = start
+        .parameter(batch_id())
+        .parameter_ref(parameter("IdempotencyKey"))
+        .parameter_ref(parameter("Prefer"))
+        .request_body(Some(wanted()));
     let accepted = only("Everybody was taken", include_str!("../examples/resend_accepted.json"));
     let partial = only("Somebody was not", include_str!("../examples/resend_partial.json"));
     let running = only("As much as is certain", include_str!("../examples/handed_over.json"));
@@ -40,8 +44,8 @@ fn resend() -> Described {
         ProblemCode::InvalidRequest,
         ProblemCode::Overloaded,
         ProblemCode::Draining,
-        ProblemCode::StoreUnavailable,
     ];
+    let codes = [&KEYED[..], &codes].concat();
     let operation = sent(start, accepted, partial, running);
     guarded(HttpMethod::Post, "/v1/batches/{id}/resend", operation, &codes)
 }

@@ -1,0 +1,174 @@
+//! Goes on with durable batches whose process died or left.
+//!
+//! What was in flight may have been delivered: it becomes `unknown`, or is sent again if the caller accepts
+//! duplicates. What was planned is sent. What was done stays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::dispatch::Dispatcher;
+use crate::dispatch::plan::Plan;
+use crate::dispatch::running::Running;
+use crate::dispatch::start::{enter, hand_over};
+use crate::domain::batch::RetryUnknown;
+use crate::domain::failure::{Failure, FailureKind};
+use crate::domain::id::BatchId;
+use crate::domain::outcome::{Outcome, Outcomes};
+use crate::domain::recipients::Positions;
+use crate::domain::report::{Report, RouteReport, Settled};
+use crate::store::durable::{Chunk, Durable, Unfinished};
+
+/// How many batches are taken over at once.
+const MOST_AT_ONCE: usize = 100;
+
+/// How often the store is asked for batches that nobody works on.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl Dispatcher {
+    /// Takes over what nobody works on, now and again, until the gateway drains.
+    pub fn recover(self: &Arc<Self>) {
+        let dispatcher = Arc::clone(self);
+        self.shared.tasks.spawn(async move {
+            let draining = dispatcher.shared.draining.clone();
+            draining.run_until_cancelled(dispatcher.recover_for_ever()).await;
+        });
+    }
+
+    async fn recover_for_ever(&self) {
+        let Some(store) = self.shared.store.durable() else { return };
+        // What this process has taken over and cannot send yet.
+        let mut waiting = Vec::new();
+        loop {
+            self.cancel_elsewhere(store).await;
+            let mut except: Vec<BatchId> = self.shared.running().keys().copied().collect();
+            except.extend(waiting.iter().map(|unfinished: &Unfinished| unfinished.report.batch.id));
+            let claimed = store.claim(MOST_AT_ONCE, except).await.unwrap_or_else(|error| {
+                warn!(%error, "Unfinished batches cannot be read.");
+                Vec::new()
+            });
+            let may_have_more = claimed.len() == MOST_AT_ONCE;
+            let known_count = waiting.len();
+            for (index, unfinished) in std::mem::take(&mut waiting).into_iter().chain(claimed).enumerate() {
+                let is_new = index >= known_count;
+                waiting.extend(self.resume_or_end(store, unfinished, is_new).await);
+            }
+            if !may_have_more {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Stops what another process was told to cancel.
+    async fn cancel_elsewhere(&self, store: &dyn Durable) {
+        match store.canceled_elsewhere().await {
+            Ok(canceled) => {
+                canceled.iter().filter_map(|id| self.running(*id)).for_each(|running| running.cancel())
+            }
+            Err(error) => warn!(%error, "Cancels of other processes cannot be read."),
+        }
+    }
+
+    /// Goes on with a batch, or ends it if its time is over; gives it back if neither is possible now.
+    async fn resume_or_end(
+        &self,
+        store: &dyn Durable,
+        unfinished: Unfinished,
+        is_new: bool,
+    ) -> Option<Unfinished> {
+        let id = unfinished.report.batch.id;
+        let reason = match self.resume(store, &unfinished).await {
+            Ok(()) => {
+                info!(batch.id = %id, "A batch goes on that another process began.");
+                return None;
+            }
+            Err(reason) => reason,
+        };
+        let now = self.now();
+        if unfinished.report.batch.expires_at <= now {
+            let ended = store.finish(Arc::new(expired(&unfinished, now))).await;
+            match ended {
+                Ok(()) => return None,
+                Err(error) => warn!(batch.id = %id, %error, "The end of a batch cannot be written."),
+            }
+        } else if is_new {
+            warn!(batch.id = %id, reason, "A batch that another process began has to wait.");
+        }
+        Some(unfinished)
+    }
+
+    /// Goes on with a batch.
+    ///
+    /// # Errors
+    /// Why that is not possible now, for operators.
+    async fn resume(&self, store: &dyn Durable, unfinished: &Unfinished) -> Result<(), String> {
+        let mut report = (*unfinished.report).clone();
+        let mut plan = Plan::resumed(&self.shared, &report)?;
+        let mut again = Vec::new();
+        for chunk in &unfinished.in_flight {
+            let Some(route) = report.routes.get_mut(chunk.route_index) else { continue };
+            let is_repeatable =
+                report.batch.retry_unknown == RetryUnknown::Allowed && !plan.is_everyone(chunk.route_index);
+            if is_repeatable {
+                again.push(chunk.clone());
+                continue;
+            }
+            let settled = lost_call(chunk.positions.clone());
+            let written = store.settle(report.batch.id, chunk.route_index, settled.clone()).await;
+            written.map_err(|error| error.to_string())?;
+            route.settle(settled);
+        }
+        report.routes.iter_mut().for_each(count_calls);
+        plan.leave_open(&report, again);
+        let places = enter(&plan, Duration::MAX).map_err(|overloaded| overloaded.to_string())?;
+        let running = Running::resumed(plan, &report);
+        if unfinished.is_canceled {
+            running.cancel();
+        }
+        hand_over(&self.shared, &running, places);
+        Ok(())
+    }
+}
+
+/// Counts the calls that the process before made: it wrote their number only at the end.
+fn count_calls(route: &mut RouteReport) {
+    let attempts = route.settled.iter().map(|settled| settled.attempts);
+    let (calls, retries) = attempts.fold((0_u32, 0_u32), |(calls, retries), attempts| {
+        (calls.saturating_add(attempts), retries.saturating_add(attempts.saturating_sub(1)))
+    });
+    route.calls = route.calls.max(calls);
+    route.retries = route.retries.max(retries);
+}
+
+/// What a call comes to whose process died while it was out.
+pub(super) fn lost_call(positions: Positions) -> Settled {
+    let outcomes = Outcomes::same(Outcome::unknown(lost()), positions.len());
+    Settled { positions, outcomes, attempts: 1 }
+}
+
+/// The report of a batch of which nothing more will be sent.
+fn expired(unfinished: &Unfinished, now: std::time::SystemTime) -> Report {
+    let mut report = (*unfinished.report).clone();
+    for Chunk { route_index, positions } in &unfinished.in_flight {
+        if let Some(route) = report.routes.get_mut(*route_index) {
+            route.settle(lost_call(positions.clone()));
+        }
+    }
+    for route in &mut report.routes {
+        for positions in route.open_runs() {
+            let failure = Failure::gateway(FailureKind::Expired).with_retryable(true);
+            let failure = failure.with_hint("the batch's time was over before this call could start");
+            let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
+            route.settle(Settled { positions, outcomes, attempts: 0 });
+        }
+    }
+    report.completed_at = Some(now);
+    report
+}
+
+/// Why a call is undecided whose process died while it was out.
+pub(super) fn lost() -> Failure {
+    let failure = Failure::gateway(FailureKind::Internal);
+    failure.with_hint("the gateway's process ended while this call was out")
+}

@@ -1,0 +1,284 @@
+//! Durable batches: written before they are sent, and gone on with by the next process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use crate::dispatch::running::Running;
+use crate::dispatch::start::{StartError, Started, Terms};
+use crate::dispatch::tests::rig::{Rig, Script, ScriptFuture, Setup, body, words};
+use crate::domain::batch::RetryUnknown;
+use crate::domain::id::BatchId;
+use crate::domain::report::Report;
+use crate::store::durable::{Durable as _, IdempotencyKey};
+use crate::store::model::ModelStore;
+use crate::store::{Store as _, StoreError};
+use crate::transport::TransportError;
+
+/// A process's life: what is left of its work when the runtime is dropped is what a kill leaves.
+fn process<T>(life: impl Future<Output = T>) -> T {
+    runtime().block_on(life)
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+fn setup() -> Setup {
+    Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }
+}
+
+/// Answers after a second, and writes down in the store's own log when a call went out.
+fn script(store: &ModelStore, answer: &'static str) -> Script {
+    let store = store.clone();
+    Arc::new(move |_, request| {
+        let text = String::from_utf8(request.body.to_vec()).unwrap();
+        store.shared.lock().unwrap().log.push(format!("call {text}"));
+        let answered: ScriptFuture = Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if answer == "lost" { Err(TransportError::Timeout) } else { body(answer) }
+        });
+        answered
+    })
+}
+
+fn rig(store: &ModelStore, script: Script) -> Rig {
+    Rig::new(Setup { store: Arc::new(store.clone()), ..setup() }, script)
+}
+
+fn terms(key: Option<IdempotencyKey>) -> Terms {
+    Terms { patience: Duration::MAX, is_durable: true, key }
+}
+
+async fn start(rig: &Rig, to: &[&str], retry_unknown: RetryUnknown) -> Running {
+    let mut batch = rig.batch(to);
+    batch.retry_unknown = retry_unknown;
+    let plan = rig.dispatcher.plan(batch).ok().unwrap();
+    match rig.dispatcher.begin(plan, terms(None)).await {
+        Ok(Started::New(running)) => running,
+        Ok(Started::Known(_)) | Err(_) => panic!("not started"),
+    }
+}
+
+/// The first process: dies after `seconds`.
+fn die_after(store: &ModelStore, seconds: f64, retry_unknown: RetryUnknown) -> BatchId {
+    process(async {
+        let rig = rig(store, script(store, "ok"));
+        let running = start(&rig, &["a", "b", "c"], retry_unknown).await;
+        assert!(!running.finished(Duration::from_secs_f64(seconds)).await);
+        running.id()
+    })
+}
+
+/// The next process: goes on until the batch is over.
+fn go_on(store: &ModelStore, id: BatchId, answer: &'static str) -> Arc<Report> {
+    process(async {
+        let rig = rig(store, script(store, answer));
+        rig.dispatcher.recover();
+        loop {
+            let report = store.find(id).await.unwrap().unwrap();
+            if report.is_over() {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+}
+
+fn calls(store: &ModelStore) -> Vec<String> {
+    let log = store.log();
+    log.iter().filter_map(|line| line.strip_prefix("call ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn everything_is_written_before_it_happens() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = start(&rig, &["a", "b"], RetryUnknown::Never).await;
+        assert!(running.finished(Duration::from_secs(10)).await);
+        while rig.dispatcher.running_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    let expected = ["accept", "begin 0", "call a", "settle 0", "begin 1", "call b", "settle 1", "finish"];
+    assert_eq!(store.log(), expected);
+}
+
+#[test]
+fn after_a_kill_what_was_out_is_unknown_what_was_done_stays_and_the_rest_is_sent() {
+    let store = ModelStore::default();
+    let id = die_after(&store, 1.5, RetryUnknown::Never);
+    let report = go_on(&store, id, "ok");
+    assert_eq!(words(&report), ["accepted:1", "unknown:internal:1", "accepted:1"]);
+    assert_eq!((report.routes[0].calls, report.routes[0].retries), (3, 0));
+    assert_eq!(calls(&store), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_caller_who_accepts_duplicates_gets_the_lost_call_repeated_and_no_false_failure() {
+    for (answer, word) in [("ok", "accepted:2"), ("forbidden", "unknown:internal:2")] {
+        let store = ModelStore::default();
+        let id = die_after(&store, 1.5, RetryUnknown::Allowed);
+        let report = go_on(&store, id, answer);
+        assert_eq!(words(&report)[1], word);
+        assert_eq!(calls(&store)[..3], ["a", "b", "b"]);
+    }
+}
+
+#[test]
+fn a_batch_killed_before_its_first_call_is_sent_whole() {
+    let store = ModelStore::default();
+    let id = process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        // Its call takes the only turn.
+        start(&rig, &["z"], RetryUnknown::Never).await;
+        start(&rig, &["a", "b", "!x", "a"], RetryUnknown::Never).await.id()
+    });
+    let expected = ["accepted:1", "accepted:1", "failed:invalid_recipient:0", "failed:duplicate_recipient:0"];
+    assert_eq!(words(&go_on(&store, id, "ok")), expected);
+    assert_eq!(calls(&store), ["z", "a", "b"]);
+}
+
+#[test]
+fn a_gateway_that_leaves_finishes_its_calls_and_leaves_the_rest_to_the_next() {
+    let store = ModelStore::default();
+    let id = process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = start(&rig, &["a", "b", "c"], RetryUnknown::Never).await;
+        assert!(!running.finished(Duration::from_millis(500)).await);
+        assert!(rig.dispatcher.drain(Duration::from_secs(30)).await);
+        assert!(running.finished(Duration::ZERO).await, "whoever waits is told");
+        assert_eq!(words(&running.report()), ["accepted:1", "pending", "pending"]);
+        running.id()
+    });
+    assert_eq!(words(&go_on(&store, id, "ok")), ["accepted:1"; 3]);
+    assert_eq!(calls(&store), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_durable_batch_waits_for_a_provider_that_is_down() {
+    let store = ModelStore::default();
+    process(async {
+        let is_up = Arc::new(AtomicBool::new(false));
+        let state = Arc::clone(&is_up);
+        let script: Script = Arc::new(move |_, _| {
+            let refused = || {
+                TransportError::Connect(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into())
+            };
+            let answer = if state.load(Ordering::SeqCst) { body("ok") } else { Err(refused()) };
+            Box::pin(std::future::ready(answer))
+        });
+        let rig = rig(&store, script);
+        let ids = ["a", "b", "c", "d", "e", "f", "g"];
+        let running = start(&rig, &ids, RetryUnknown::Never).await;
+        assert!(!running.finished(Duration::from_secs(300)).await);
+        let tried = rig.sent().len();
+        assert!(tried < 30, "{tried} tries of a dead provider");
+        is_up.store(true, Ordering::SeqCst);
+        assert!(running.finished(Duration::from_secs(400)).await);
+        let counts = running.report().counts();
+        // At most those whose tries were used up before the circuit opened.
+        assert!(counts.accepted >= 5 && counts.unknown == 0, "{counts:?}");
+    });
+}
+
+#[test]
+fn nothing_is_called_while_the_store_is_away_and_what_is_out_is_written_when_it_is_back() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = start(&rig, &["a", "b"], RetryUnknown::Never).await;
+        assert!(!running.finished(Duration::from_millis(500)).await);
+        store.shared.lock().unwrap().is_away = true;
+        assert!(!running.finished(Duration::from_secs(60)).await);
+        assert_eq!(calls(&store), ["a"]);
+        store.shared.lock().unwrap().is_away = false;
+        assert!(running.finished(Duration::from_secs(60)).await);
+        assert_eq!(words(&running.report()), ["accepted:1"; 2]);
+    });
+}
+
+#[test]
+fn a_batch_that_cannot_be_written_is_not_sent() {
+    let store = ModelStore::default();
+    store.shared.lock().unwrap().is_away = true;
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let plan = rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap();
+        let refused = rig.dispatcher.begin(plan, terms(None)).await;
+        assert!(matches!(refused, Err(StartError::Store(StoreError::Away(_)))));
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(rig.dispatcher.running_count(), 0);
+    });
+    assert_eq!(calls(&store), [""; 0]);
+}
+
+#[test]
+fn a_key_names_one_batch() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let key = || IdempotencyKey { caller: "".into(), key: "k".into(), fingerprint: [7; 32] };
+        let plan = || rig.dispatcher.plan(rig.batch(&["a"])).ok().unwrap();
+        let Ok(Started::New(first)) = rig.dispatcher.begin(plan(), terms(Some(key()))).await else {
+            panic!("not started");
+        };
+        let Ok(Started::Known(known)) = rig.dispatcher.begin(plan(), terms(Some(key()))).await else {
+            panic!("started twice");
+        };
+        assert_eq!((known.batch, known.fingerprint), (first.id(), [7; 32]));
+        assert!(first.finished(Duration::from_secs(10)).await);
+        assert_eq!(store.find_key("".into(), "k".into()).await.unwrap(), Some(known));
+    });
+    assert_eq!(calls(&store), ["a"]);
+}
+
+#[test]
+fn a_running_batch_becomes_durable_as_it_stands() {
+    let store = ModelStore::default();
+    let id = process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = rig.start(rig.batch(&["a", "b", "c"]));
+        assert!(!running.finished(Duration::from_millis(1500)).await);
+        assert_eq!(store.log(), ["call a", "call b"]);
+        rig.dispatcher.make_durable(&running).await;
+        assert_eq!(store.log(), ["call a", "call b", "accept"]);
+        running.id()
+    });
+    assert_eq!(words(&go_on(&store, id, "ok")), ["accepted:1", "unknown:internal:1", "accepted:1"]);
+    assert_eq!(calls(&store), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_process_that_lost_its_batches_sends_nothing_more() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = start(&rig, &["a", "b"], RetryUnknown::Never).await;
+        assert!(!running.finished(Duration::from_millis(500)).await);
+        store.shared.lock().unwrap().is_taken = true;
+        assert!(running.finished(Duration::from_secs(60)).await);
+        assert_eq!(words(&running.report()), ["accepted:1", "pending"]);
+    });
+    assert_eq!(calls(&store), ["a"]);
+}
+
+#[test]
+fn a_batch_whose_channel_is_gone_waits_and_expires() {
+    let store = ModelStore::default();
+    let id = die_after(&store, 1.5, RetryUnknown::Never);
+    let report = process(async {
+        let elsewhere = Setup { name: "another", store: Arc::new(store.clone()), ..setup() };
+        let rig = Rig::new(elsewhere, script(&store, "ok"));
+        rig.dispatcher.recover();
+        tokio::time::sleep(Duration::from_secs(3000)).await;
+        assert!(!store.find(id).await.unwrap().unwrap().is_over());
+        tokio::time::sleep(Duration::from_secs(700)).await;
+        store.find(id).await.unwrap().unwrap()
+    });
+    assert_eq!(words(&report), ["accepted:1", "unknown:internal:1", "failed:expired:0"]);
+    assert_eq!(calls(&store), ["a", "b"]);
+}

@@ -1,0 +1,245 @@
+//! Reads batches, lists and keys.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Error, Row as _, SqlitePool, query};
+
+use crate::domain::id::BatchId;
+use crate::domain::outcome::Counts;
+use crate::domain::report::Status;
+use crate::store::durable::{DueCallback, KnownKey, Unfinished};
+use crate::store::sqlite::apply::Flaw;
+use crate::store::stored::rows::{
+    BatchRow, BatchRows, ChunkRow, CountsRow, RouteCounters, RouteRow, from_nanoseconds, read_channel,
+    read_id,
+};
+use crate::store::stored::{Providers, Unreadable};
+use crate::store::{Filter, StoreError, Summary};
+
+impl From<Flaw> for StoreError {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Unreadable(unreadable) => unreadable.into(),
+            Flaw::Database(
+                error @ (Error::ColumnDecode { .. } | Error::ColumnNotFound(_) | Error::Decode(_)),
+            ) => Self::Corrupt(error.to_string()),
+            Flaw::Database(error) => Self::Away(error.into()),
+        }
+    }
+}
+
+/// The batch of this name as it stands.
+pub(super) async fn find(
+    readers: &SqlitePool,
+    id: BatchId,
+    providers: Providers,
+) -> Result<Option<Unfinished>, StoreError> {
+    let Some(rows) = rows(readers, id).await? else { return Ok(None) };
+    Ok(Some(rows.decode(providers)?))
+}
+
+async fn rows(readers: &SqlitePool, id: BatchId) -> Result<Option<BatchRows>, Flaw> {
+    // One transaction, so that all rows are of one moment.
+    let mut transaction = readers.begin().await?;
+    let name = id.to_string();
+    let batch = "SELECT caller, client_ref, created_at, expires_at, completed_at, canceled, is_canceled, \
+        on_invalid, retry_unknown, resend, callback, warnings, total, accepted, failed, unknown \
+        FROM batches WHERE id = ?";
+    let Some(batch) = query(batch).bind(&name).fetch_optional(&mut *transaction).await? else {
+        return Ok(None);
+    };
+    let routes = "SELECT route_index, channel, provider, is_sandbox, route, recipients, entries, chatroom_id, \
+        unsent_positions, unsent_outcomes, calls, retries, throttled, request_ids \
+        FROM routes WHERE batch = ? ORDER BY route_index";
+    let routes = query(routes).bind(&name).fetch_all(&mut *transaction).await?;
+    let chunks = "SELECT route_index, first_position, positions, outcomes, attempts, accepted, failed, unknown \
+        FROM chunks WHERE batch = ? ORDER BY route_index, first_position";
+    let chunks = query(chunks).bind(&name).fetch_all(&mut *transaction).await?;
+    let links = query("SELECT child FROM links WHERE parent = ? ORDER BY child").bind(&name);
+    let links = links.fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(Some(BatchRows {
+        batch: batch_row(id, &batch, &links)?,
+        routes: routes.iter().map(route_row).collect::<Result<_, _>>()?,
+        chunks: chunks.iter().map(chunk_row).collect::<Result<_, _>>()?,
+    }))
+}
+
+fn batch_row(id: BatchId, row: &SqliteRow, links: &[SqliteRow]) -> Result<BatchRow, Flaw> {
+    Ok(BatchRow {
+        id,
+        caller: optional_text(row, "caller")?,
+        client_ref: optional_text(row, "client_ref")?,
+        created_at: row.try_get("created_at")?,
+        expires_at: row.try_get("expires_at")?,
+        completed_at: row.try_get("completed_at")?,
+        canceled: row.try_get("canceled")?,
+        on_invalid: row.try_get("on_invalid")?,
+        retry_unknown: row.try_get("retry_unknown")?,
+        resend: row.try_get("resend")?,
+        callback: optional_text(row, "callback")?,
+        resends: links.iter().map(|link| Ok(read_id(link.try_get(0)?)?)).collect::<Result<_, Flaw>>()?,
+        is_canceled: row.try_get("is_canceled")?,
+        warnings: row.try_get("warnings")?,
+        counts: CountsRow { total: row.try_get("total")?, ..counts_row(row)? },
+    })
+}
+
+fn route_row(row: &SqliteRow) -> Result<RouteRow, Error> {
+    Ok(RouteRow {
+        route_index: row.try_get("route_index")?,
+        channel: row.try_get("channel")?,
+        provider: row.try_get("provider")?,
+        is_sandbox: row.try_get("is_sandbox")?,
+        route: row.try_get("route")?,
+        recipients: row.try_get("recipients")?,
+        entries: row.try_get("entries")?,
+        chatroom_id: optional_text(row, "chatroom_id")?,
+        unsent_positions: row.try_get("unsent_positions")?,
+        unsent_outcomes: row.try_get("unsent_outcomes")?,
+        counters: RouteCounters {
+            calls: row.try_get("calls")?,
+            retries: row.try_get("retries")?,
+            throttled: row.try_get("throttled")?,
+            request_ids: row.try_get("request_ids")?,
+        },
+    })
+}
+
+fn chunk_row(row: &SqliteRow) -> Result<ChunkRow, Error> {
+    Ok(ChunkRow {
+        route_index: row.try_get("route_index")?,
+        first_position: row.try_get("first_position")?,
+        positions: row.try_get("positions")?,
+        outcomes: row.try_get("outcomes")?,
+        attempts: row.try_get("attempts")?,
+        counts: counts_row(row)?,
+    })
+}
+
+fn counts_row(row: &SqliteRow) -> Result<CountsRow, Error> {
+    let (accepted, failed, unknown) =
+        (row.try_get("accepted")?, row.try_get("failed")?, row.try_get("unknown")?);
+    Ok(CountsRow { total: 0, accepted, failed, unknown })
+}
+
+fn optional_text(row: &SqliteRow, name: &str) -> Result<Option<Arc<str>>, Error> {
+    Ok(row.try_get::<Option<String>, _>(name)?.map(Arc::from))
+}
+
+/// Recent batches, newest first.
+pub(super) async fn list(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Summary>, StoreError> {
+    Ok(summaries(readers, filter).await?)
+}
+
+async fn summaries(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Summary>, Flaw> {
+    let mut transaction = readers.begin().await?;
+    // What a batch that runs has reached is the sum of its calls.
+    let statement = "SELECT id, client_ref, created_at, completed_at, canceled, total, \
+         accepted + CASE WHEN completed_at IS NULL THEN \
+             (SELECT coalesce(sum(accepted), 0) FROM chunks WHERE batch = id) ELSE 0 END AS accepted, \
+         failed + CASE WHEN completed_at IS NULL THEN \
+             (SELECT coalesce(sum(failed), 0) FROM chunks WHERE batch = id) ELSE 0 END AS failed, \
+         unknown + CASE WHEN completed_at IS NULL THEN \
+             (SELECT coalesce(sum(unknown), 0) FROM chunks WHERE batch = id) ELSE 0 END AS unknown \
+         FROM batches \
+         WHERE (?1 IS NULL OR caller = ?1) \
+         AND (?2 IS NULL OR (completed_at IS NOT NULL) = ?2) AND (?6 IS NULL OR canceled = ?6) \
+         AND (?3 IS NULL OR EXISTS (SELECT 1 FROM routes WHERE routes.batch = id AND channel = ?3)) \
+         AND (?4 IS NULL OR id < ?4) ORDER BY id DESC LIMIT ?5";
+    let found = query(statement)
+        .bind(filter.caller.as_deref())
+        .bind(filter.status.map(|status| status != Status::Processing))
+        .bind(filter.channel.as_ref().map(|channel| channel.as_str()))
+        .bind(filter.before.map(|id| id.to_string()))
+        .bind(i64::try_from(filter.most).unwrap_or(i64::MAX))
+        .bind(match filter.status {
+            None | Some(Status::Processing) => None,
+            Some(status) => Some(status == Status::Canceled),
+        });
+    let mut lines = Vec::new();
+    for row in found.fetch_all(&mut *transaction).await? {
+        lines.push(summary(&mut transaction, &row).await?);
+    }
+    transaction.commit().await?;
+    Ok(lines)
+}
+
+async fn summary(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Summary, Flaw> {
+    let id: String = row.try_get("id")?;
+    let channels = query("SELECT channel FROM routes WHERE batch = ? ORDER BY route_index").bind(&id);
+    let channels = channels.fetch_all(connection).await?;
+    let channels = channels.iter().map(|row| Ok(read_channel(row.try_get(0)?)?));
+    Ok(Summary {
+        id: read_id(&id)?,
+        client_ref: optional_text(row, "client_ref")?,
+        created_at: from_nanoseconds(row.try_get("created_at")?),
+        completed_at: row.try_get::<Option<i64>, _>("completed_at")?.map(from_nanoseconds),
+        canceled: row.try_get("canceled")?,
+        channels: channels.collect::<Result<_, Flaw>>()?,
+        counts: Counts::from(CountsRow { total: row.try_get("total")?, ..counts_row(row)? }),
+    })
+}
+
+/// The ends of these batches and where they are to be told; `taken` as it came from the writer.
+pub(super) async fn callbacks(
+    readers: &SqlitePool,
+    taken: Vec<(BatchId, u32)>,
+) -> Result<Vec<DueCallback>, StoreError> {
+    Ok(due_callbacks(readers, taken).await?)
+}
+
+async fn due_callbacks(readers: &SqlitePool, taken: Vec<(BatchId, u32)>) -> Result<Vec<DueCallback>, Flaw> {
+    let mut connection = readers.acquire().await?;
+    let mut due = Vec::with_capacity(taken.len());
+    let statement = "SELECT id, client_ref, created_at, completed_at, canceled, callback, total, accepted, failed, \
+        unknown FROM batches WHERE id = ? AND callback IS NOT NULL";
+    for (batch, failed_tries) in taken {
+        let row = query(statement).bind(batch.to_string()).fetch_optional(&mut *connection).await?;
+        // Deleted meanwhile: it was too old.
+        let Some(row) = row else { continue };
+        let url = Arc::from(row.try_get::<String, _>("callback")?);
+        due.push(DueCallback { summary: summary(&mut connection, &row).await?, url, failed_tries });
+    }
+    Ok(due)
+}
+
+/// The batch of a key.
+pub(super) async fn find_key(
+    readers: &SqlitePool,
+    caller: &str,
+    key: &str,
+) -> Result<Option<KnownKey>, StoreError> {
+    let mut connection = readers.acquire().await.map_err(Flaw::from)?;
+    Ok(known_key(&mut connection, caller, key).await?)
+}
+
+/// The same inside a transaction.
+pub(super) async fn known_key(
+    connection: &mut SqliteConnection,
+    caller: &str,
+    key: &str,
+) -> Result<Option<KnownKey>, Flaw> {
+    let known = query("SELECT batch, fingerprint FROM idempotency_keys WHERE caller = ? AND key = ?");
+    let Some(row) = known.bind(caller).bind(key).fetch_optional(connection).await? else { return Ok(None) };
+    let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
+    let fingerprint =
+        fingerprint.try_into().map_err(|_| Unreadable::new("a fingerprint of another length"))?;
+    Ok(Some(KnownKey { batch: read_id(row.try_get("batch")?)?, fingerprint }))
+}
+
+/// The names of all batches that have not ended.
+pub(super) async fn unfinished(connection: &mut SqliteConnection) -> Result<Vec<BatchId>, Error> {
+    let rows = query("SELECT id FROM batches WHERE completed_at IS NULL ORDER BY id");
+    let rows = rows.fetch_all(connection).await?;
+    // A name that cannot be read is not ours.
+    let ids = rows.iter().map(|row| row.try_get::<String, _>(0).map(|id| BatchId::parse(&id)));
+    Ok(ids.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Whether something can be read.
+pub(super) async fn check(readers: &SqlitePool) -> Result<(), StoreError> {
+    let read = query("SELECT 1 FROM batches LIMIT 1").fetch_optional(readers).await;
+    read.map(drop).map_err(|error| Flaw::Database(error).into())
+}
