@@ -87,7 +87,10 @@ def main():
             provoker = Provoker(document, gateway.address, {"operator": limited, "rooms": rooms})
             provoker.everything()
             provoker.draining(gateway.process)
-        missing = provoker.unseen(run.statuses())
+        with Gateway(imcast, folder, "store-away", quick) as gateway:
+            stranded = Provoker(document, gateway.address, {})
+            stranded.store_away(gateway.store)
+        missing = provoker.unseen(run.statuses() | stranded.seen)
         documented = sum(len(operation["responses"]) for _, _, operation in provoker.operations)
         print(f"{len(provoker.operations)} operations, {documented} documented statuses, {len(missing)} never seen")
         if run.failed or missing:

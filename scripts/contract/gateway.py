@@ -7,17 +7,21 @@ import time
 
 
 class Gateway:
-    """Runs `imcast serve --sandbox` with this configuration; leaving the `with` ends it."""
+    """Runs `imcast serve --sandbox` with this configuration in a folder of its own, where it keeps its batches; leaving
+    the `with` ends it."""
 
     def __init__(self, imcast, folder, name, toml):
-        config = os.path.join(folder, f"{name}.toml")
+        home = os.path.join(folder, name)
+        os.mkdir(home)
+        self.store = os.path.join(home, "imcast.db")
+        config = os.path.join(home, "imcast.toml")
         with open(config, "w", encoding="utf-8") as file:
             file.write(toml)
-        self.log = os.path.join(folder, f"{name}.log")
+        self.log = os.path.join(home, "log")
         command = [imcast, "serve", "--sandbox", "--listen", "127.0.0.1:0", "--config", config]
         environment = {"IMCAST__LOG__FORMAT": "json", "PATH": os.environ["PATH"]}
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, stderr=log, env=environment, cwd=home)
         self.address = self._address()
 
     def _address(self):

@@ -2,13 +2,13 @@
 
 import json
 import socket
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
-# Faults of the gateway itself, and of a store that can be away. Tests of the crate provoke them with doubles.
+# Faults of the gateway itself. Tests of the crate provoke them with doubles.
 BEYOND_REACH = {"500"}
-STORE_AWAY = {"readBatch", "readResults", "cancelBatch"}
 
 LIMITS = """
 [limits]
@@ -46,11 +46,14 @@ class Provoker:
         described = self.document["paths"][path][method]["responses"]
         assert str(status) in described, f"{method} {path} answers {status}, which is not described: {text}"
         if content_type == "application/problem+json":
-            described = described[str(status)]
-            described = self.document["components"]["responses"][described["$ref"].rsplit("/", 1)[-1]]
-            examples = described["content"][content_type]["examples"]
-            assert json.loads(text)["code"] in examples, f"{method} {path} answers {text}, which is not described"
+            codes = self.codes(described[str(status)])
+            assert json.loads(text)["code"] in codes, f"{method} {path} answers {text}, which is not described"
         self.seen.add((method, path, str(status)))
+
+    def codes(self, refusal):
+        """The codes of a described refusal."""
+        described = self.document["components"]["responses"][refusal["$ref"].rsplit("/", 1)[-1]]
+        return described["content"]["application/problem+json"]["examples"]
 
     def send(self, channel="sandbox-tim", to=("bonnie",), options=None, **more):
         body = {"channel": channel, "to": list(to), "message": {"type": "text", "text": "hi"}, "options": options or {}}
@@ -61,6 +64,7 @@ class Provoker:
         self.bodies()
         self.rights()
         self.courses()
+        self.names()
         self.wrong_keys()
 
     def heads(self):
@@ -125,6 +129,27 @@ class Provoker:
         self.ask("post", "/v1/batches/{id}/cancel", batch=accepted)
         self.ask("post", "/v1/batches/plan", json=self.document_example())
         self.ask("get", "/v1/channels/{name}")
+        self.ask("get", "/v1/batches", query="?status=completed&channel=sandbox-tim&page_size=1")
+        self.ask("get", "/v1/batches", query="?status=lost")
+
+    def names(self):
+        """Batches that callers name, and those that nobody waits for."""
+        named, faulty = {"idempotency-key": '"order-1"'}, {"idempotency-key": '"order-1'}
+        resend = "/v1/batches/{id}/resend"
+        batch = self.send(to=["magic-refuse"]).json()["id"]
+        for ask in (
+            lambda headers: self.send(headers=headers),
+            lambda headers: self.ask("post", resend, batch=batch, headers=headers),
+        ):
+            first, again = ask(named), ask(named)
+            assert first.ok and first.json() == again.json(), f"{first.text} {again.text}"
+            assert [answer.headers.get("idempotency-replayed") for answer in (first, again)] == [None, "true"]
+            other = self.send(to=["rong"], headers=named)
+            assert other.json()["code"] == "idempotency_key_reused", other.text
+            assert ask(faulty).json()["code"] == "invalid_header"
+            named = {"idempotency-key": "order-2"}
+        later = self.send(to=[HANGING], headers={"prefer": "respond-async"})
+        assert (later.status_code, later.headers["preference-applied"]) == (202, "respond-async"), later.text
 
     def document_example(self):
         content = self.document["paths"]["/v1/batches"]["post"]["requestBody"]["content"]
@@ -146,6 +171,24 @@ class Provoker:
                     refused.add(where)
         assert refused == set(guarded), f"wrong keys are not refused everywhere: {refused}"
 
+    def store_away(self, file):
+        """What is answered while the file is of no use."""
+        self.send(key=None)
+        store = sqlite3.connect(file, timeout=30)
+        tables = store.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+        for (name,) in tables.fetchall():
+            store.execute(f"ALTER TABLE {name} RENAME TO away_{name}")
+        store.commit()
+        store.close()
+        headers = {"idempotency-key": "order-1"}
+        for path, method, operation in self.operations:
+            refusal = operation["responses"].get("503")
+            if refusal and "store_unavailable" in self.codes(refusal):
+                body = self.document_example() if path == "/v1/batches" and method == "post" else None
+                answer = self.ask(method, path, key=None, headers=headers, json=body)
+                code = answer.json()["code"]
+                assert code == "store_unavailable", f"{method} {path} answers {answer.text} without its store"
+
     def draining(self, process):
         """What a process answers that was told to end."""
         process.terminate()
@@ -156,8 +199,6 @@ class Provoker:
         missing = set()
         for path, method, operation in self.operations:
             expected = set(operation["responses"]) - BEYOND_REACH
-            if operation["operationId"] in STORE_AWAY:
-                expected.discard("503")
             found = {status for at, where, status in seen | self.seen if (at, where) == (method, path)}
             missing |= {f"{method} {path} {status}" for status in expected - found}
         return sorted(missing)

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::api::document;
+use crate::api::idempotency::{self, IDEMPOTENCY_KEY};
 use crate::api::keys::settings::Rights;
 use crate::api::problem::ProblemCode;
 use crate::api::router::routes;
@@ -134,6 +135,32 @@ fn every_problem_code_has_an_answer_with_an_example() {
     // The answer to a method that no operation has.
     expected.remove(ProblemCode::MethodNotAllowed.as_str());
     assert_eq!(found, expected);
+}
+
+#[test]
+fn an_idempotency_key_is_taken_as_documented() {
+    let schema = written()["components"]["parameters"]["IdempotencyKey"]["schema"].clone();
+    let documented = jsonschema::validator_for(&schema).unwrap();
+    let long = |length: usize| "k".repeat(length);
+    let bare = ["", "a", "!", "~", r#"a"b"#, r"a\b", "two words", "\u{e9}", "a\tb"].map(str::to_owned);
+    let quoted = [
+        "\"",
+        r#""""#,
+        r#""a""#,
+        r#""a"b"#,
+        r#""a\"b\\c""#,
+        r#""a\b""#,
+        r#""a\""#,
+        r#""two words""#,
+        r#""open"#,
+    ];
+    let lengths = [long(255), long(256), format!("\"{}\"", long(255)), format!("\"{}\"", long(256))];
+    for key in bare.into_iter().chain(quoted.map(str::to_owned)).chain(lengths) {
+        let mut headers = http::HeaderMap::new();
+        headers.insert(IDEMPOTENCY_KEY, http::HeaderValue::from_bytes(key.as_bytes()).unwrap());
+        let is_taken = idempotency::read(&headers).is_ok();
+        assert_eq!(documented.is_valid(&key.as_str().into()), is_taken, "{key}");
+    }
 }
 
 #[tokio::test]
