@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from gateway import Gateway
 from provoke import LIMITS, Provoker
@@ -64,21 +65,27 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         run = Run(tool, folder, count)
         quick = "[shutdown]\ndrain_delay_seconds = 0\ngrace_seconds = 1\n"
-        with Gateway(imcast, folder, "open", quick) as gateway:
-            # Nobody is asked for a key here, whatever the document says about gateways that have some.
-            run.start(
-                "without keys", gateway, "--checks", "all", "--exclude-checks", "ignored_auth", "--phases", PHASES,
-                "--generation-with-security-parameters", "false",
-            )  # fmt: skip
         authorization = ["--header", f"Authorization: Bearer {operator}"]
-        with Gateway(imcast, folder, "keys", quick + operator_table) as gateway:
+        thorough = ["--checks", "all", "--exclude-checks", "ignored_auth", "--phases", PHASES]
+        runs = [
+            # Nobody is asked for a key here, whatever the document says about gateways that have some.
+            ("without keys", quick, [*thorough, "--generation-with-security-parameters", "false"]),
             # Wrong keys are held back for seconds: how they are refused is judged for a few requests below.
-            run.start(
-                "with a key", gateway, "--checks", "all", "--exclude-checks", "ignored_auth", "--phases", PHASES,
-                *authorization,
-            )  # fmt: skip
-        with Gateway(imcast, folder, "wrong-keys", quick + operator_table) as gateway:
-            run.start("no key or a wrong one", gateway, "--checks", "ignored_auth", "--phases", "examples", *authorization)
+            ("with a key", quick + operator_table, [*thorough, *authorization]),
+            (
+                "no key or a wrong one",
+                quick + operator_table,
+                ["--checks", "ignored_auth", "--phases", "examples", *authorization],
+            ),
+        ]
+
+        def judge(title, toml, options):
+            with Gateway(imcast, folder, title.replace(" ", "-"), toml) as gateway:
+                run.start(title, gateway, *options)
+
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(judge, *one) for one in runs]:
+                done.result()
         limited, limited_table = new_key(
             imcast, "operator", 'operator = true\nchannels = ["sandbox-tim", "sandbox-volc"]\n'
         )
