@@ -57,8 +57,7 @@ pub async fn resend(
         return Ok(replayed);
     }
     let (wanted, expires_at) = read(state, headers, &held, sending.refused())?;
-    // The body may have taken long.
-    sending.admit()?;
+    sending.admit_after_body()?;
     let request = Request { of, wanted, expires_at, terms: terms.clone(), trace_id: Some(trace_id) };
     match state.api.dispatcher.resend(request, caller.clone()).await {
         Ok(started) => sending.answer(started, &terms).await,

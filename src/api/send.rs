@@ -42,8 +42,7 @@ pub async fn send(
         return Ok(replayed);
     }
     let plan = incoming.plan(state, caller).await?.with_trace(trace_id);
-    // The body may have taken long.
-    sending.admit()?;
+    sending.admit_after_body()?;
     let recipient_count = plan.recipient_count();
     caller.spend_recipients(recipient_count)?;
     match state.api.dispatcher.begin(plan, terms.clone()).await {

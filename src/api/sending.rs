@@ -85,12 +85,21 @@ impl Sending {
         if self.key.is_none() { self.admit() } else { Ok(()) }
     }
 
-    /// Whether a new batch may come in now.
+    /// The same once the body is there, which may have taken long; what a start looks at itself is left to it.
     ///
     /// # Errors
     /// A [`Problem`] that says when to come back.
-    pub fn admit(&self) -> Result<(), Problem> {
-        admit(&self.state, self.patience())
+    pub fn admit_after_body(&self) -> Result<(), Problem> {
+        if self.key.is_some() { self.admit() } else { check_room(&self.state) }
+    }
+
+    fn admit(&self) -> Result<(), Problem> {
+        check_room(&self.state)?;
+        if self.state.api.dispatcher.is_overloaded(self.patience()) {
+            let detail = "every channel has more to do than this request would wait for";
+            return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
+        }
+        Ok(())
     }
 
     /// What the hash of the body begins with, if a key asks for one.
@@ -169,23 +178,14 @@ impl Sending {
     }
 }
 
-/// Whether a new batch may come in now.
-///
-/// `patience`: how long the turns of other batches may keep it waiting.
-///
-/// # Errors
-/// A [`Problem`] that says when to come back.
-fn admit(state: &State, patience: Duration) -> Result<(), Problem> {
+/// Whether there is room for one more batch.
+fn check_room(state: &State) -> Result<(), Problem> {
     let dispatcher = &state.api.dispatcher;
     if dispatcher.is_draining() {
         return Err(draining());
     }
     if dispatcher.running_count() >= state.api.settings.limits.batches_in_progress {
         let detail = "too many batches are in progress";
-        return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
-    }
-    if dispatcher.is_overloaded(patience) {
-        let detail = "every channel has more to do than this request would wait for";
         return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
     }
     Ok(())

@@ -163,7 +163,7 @@ impl Drop for Place {
 impl PlannedRoute {
     /// Whether the turns of others would keep it waiting for longer than `most`.
     pub(super) fn is_kept_waiting(&self, most: Duration) -> bool {
-        self.channel.gate().wait(Instant::now(), self.call_count()) > most
+        most < Duration::MAX && self.channel.gate().wait(Instant::now(), self.call_count()) > most
     }
 
     /// Takes a place in the channel's backlog if there is room.

@@ -211,7 +211,9 @@ impl Dispatcher {
     /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.
     #[must_use]
     pub fn is_overloaded(&self, patience: Duration) -> bool {
-        self.shared.channels.load().values().all(|channel| channel.is_full(patience))
+        // Who is patient without end is never kept waiting too long.
+        patience < Duration::MAX
+            && self.shared.channels.load().values().all(|channel| channel.is_full(patience))
     }
 
     /// How many batches run.
