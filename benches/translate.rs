@@ -62,7 +62,12 @@ fn gateway() -> Router {
     let store = Arc::new(MemoryStore::new(store.memory));
     let dispatcher = Dispatcher::new(vec![parts], delivery, store, Clock::system(), Randomness::seeded(1));
     let keys = Arc::new(imcast::api::keys::ring::KeyRing::new(&[]));
-    imcast::api::router(Arc::new(Api { dispatcher, settings: api_settings, keys }))
+    imcast::api::router(Arc::new(Api {
+        dispatcher,
+        settings: api_settings,
+        keys,
+        providers: providers::REGISTRY,
+    }))
 }
 
 fn body(count: usize) -> String {

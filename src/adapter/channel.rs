@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::adapter::fields::Fields;
+use crate::adapter::option_field::OptionField;
 use crate::adapter::sandbox::Sandbox;
 use crate::adapter::{Adapter, Auth};
 use crate::domain::fault::{Fault, FaultCode};
@@ -21,6 +22,8 @@ pub struct Provider {
     pub account_keys: &'static [&'static str],
     /// Most recipients that the provider's document allows in one call.
     pub most_recipients_per_call: usize,
+    /// The fields of its block in `provider_options`, for the document of the API.
+    pub options: &'static [OptionField],
     /// Assembles a channel from its settings.
     pub build: BuildChannel,
     /// Its stand-in.

@@ -6,6 +6,7 @@
 pub mod attribution;
 pub mod channel;
 pub mod fields;
+pub mod option_field;
 pub mod profile;
 pub mod sandbox;
 pub mod secret;

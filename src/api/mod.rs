@@ -8,6 +8,7 @@ pub mod answer;
 pub mod body;
 pub mod cancel;
 pub mod channels;
+pub mod document;
 pub mod dto;
 pub mod head;
 pub mod idempotency;
@@ -33,6 +34,7 @@ pub mod settings;
 
 use std::sync::Arc;
 
+use crate::adapter::channel::Provider;
 use crate::api::keys::ring::KeyRing;
 pub use crate::api::settings::Settings;
 use crate::dispatch::Dispatcher;
@@ -45,6 +47,8 @@ pub struct Api {
     pub settings: Settings,
     /// Who is let in.
     pub keys: Arc<KeyRing>,
+    /// Whose options a request may hold.
+    pub providers: &'static [Provider],
 }
 
 /// The whole API as one service.

@@ -66,13 +66,36 @@ pub enum ProblemCode {
     Overloaded,
     /// The process is about to end.
     Draining,
-    /// Recorded batches cannot be read.
+    /// Recorded batches cannot be read, or new ones not be written.
     StoreUnavailable,
     /// A fault of imcast.
     Internal,
 }
 
 impl ProblemCode {
+    /// Every kind, in the order of the API document.
+    pub const ALL: [Self; 19] = [
+        Self::InvalidJson,
+        Self::InvalidHeader,
+        Self::InvalidRequest,
+        Self::IdempotencyKeyReused,
+        Self::TooLarge,
+        Self::UriTooLong,
+        Self::TooManyHeaders,
+        Self::UnsupportedMediaType,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::QuotaExceeded,
+        Self::NotFound,
+        Self::Conflict,
+        Self::MethodNotAllowed,
+        Self::Timeout,
+        Self::Overloaded,
+        Self::Draining,
+        Self::StoreUnavailable,
+        Self::Internal,
+    ];
+
     /// The `code` in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -83,6 +106,18 @@ impl ProblemCode {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         self.facts().1
+    }
+
+    /// The sentence that all problems of this code share.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.facts().2
+    }
+
+    /// Whether the same request may be taken later, so that the answer says when to come back.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status())
     }
 
     const fn facts(self) -> (&'static str, StatusCode, &'static str) {
@@ -122,9 +157,11 @@ impl ProblemCode {
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly."),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much work at once."),
             Self::Draining => ("draining", StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
-            Self::StoreUnavailable => {
-                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "Recorded batches cannot be read.")
-            }
+            Self::StoreUnavailable => (
+                "store_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Batches cannot be read or written now.",
+            ),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "A fault of the gateway."),
         }
     }
@@ -233,7 +270,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();
-        let is_passing = self.code.status() == StatusCode::SERVICE_UNAVAILABLE;
+        let is_passing = self.code.is_passing();
         if let Some(seconds) = self.retry_after_seconds.or(is_passing.then_some(LEAST_RETRY_AFTER_SECONDS)) {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }

@@ -4,18 +4,23 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
+#[cfg(feature = "swagger-ui")]
+use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::body::Bodies;
+use crate::api::document::Document;
+#[cfg(feature = "swagger-ui")]
+use crate::api::document::page;
 use crate::api::keys::authenticate;
 use crate::api::probes::StoreCheck;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::{
-    Api, MetricsAt, cancel, channels, list_batches, metrics, plan_batch, probes, read_batch, read_results,
-    request_id, resend, send,
+    Api, MetricsAt, cancel, channels, document, list_batches, metrics, plan_batch, probes, read_batch,
+    read_results, request_id, resend, send,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::words::Violation;
@@ -27,6 +32,8 @@ pub struct State {
     pub api: Arc<Api>,
     /// How much of requests may be in memory.
     pub bodies: Bodies,
+    /// What the API promises.
+    pub document: Arc<Document>,
     /// Whether the store serves.
     pub store_check: Arc<StoreCheck>,
 }
@@ -36,24 +43,44 @@ impl State {
     #[must_use]
     pub fn new(api: Arc<Api>) -> Self {
         let bodies = Bodies::new(&api.settings.limits);
-        Self { api, bodies, store_check: Arc::default() }
+        Self { api, bodies, document: Arc::default(), store_check: Arc::default() }
     }
+}
+
+/// Every route of the API's own listener, but that of the metrics.
+pub fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
+    vec![
+        ("/v1/batches", get(list_batches::list_batches).post(send::send)),
+        // A path of its own: no typo in a plan can send.
+        ("/v1/batches/plan", post(plan_batch::plan_batch)),
+        ("/v1/batches/{id}", get(read_batch::read_batch)),
+        ("/v1/batches/{id}/resend", post(resend::resend)),
+        ("/v1/batches/{id}/results", get(read_results::read_results)),
+        ("/v1/batches/{id}/cancel", post(cancel::cancel)),
+        ("/v1/channels", get(channels::list)),
+        ("/v1/channels/{name}", get(channels::read)),
+        ("/livez", get(probes::live)),
+        ("/readyz", get(probes::ready)),
+        ("/openapi.json", get(document::read)),
+    ]
+}
+
+/// The page that shows the document.
+#[cfg(feature = "swagger-ui")]
+fn page() -> Router<State> {
+    Router::new()
+        .route("/docs", get(page::lead))
+        .route("/docs/", get(page::index))
+        .route("/docs/{*file}", get(page::asset))
+        .layer(from_fn(page::protect))
 }
 
 /// Assembles the routes and what every answer goes through.
 pub fn build(state: &State, metrics_at: MetricsAt) -> Router {
-    let router = Router::new()
-        .route("/v1/batches", get(list_batches::list_batches).post(send::send))
-        // A path of its own: no typo in a plan can send.
-        .route("/v1/batches/plan", post(plan_batch::plan_batch))
-        .route("/v1/batches/{id}", get(read_batch::read_batch))
-        .route("/v1/batches/{id}/resend", post(resend::resend))
-        .route("/v1/batches/{id}/results", get(read_results::read_results))
-        .route("/v1/batches/{id}/cancel", post(cancel::cancel))
-        .route("/v1/channels", get(channels::list))
-        .route("/v1/channels/{name}", get(channels::read))
-        .route("/livez", get(probes::live))
-        .route("/readyz", get(probes::ready));
+    let router =
+        routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    #[cfg(feature = "swagger-ui")]
+    let router = router.merge(page());
     let router = match metrics_at {
         MetricsAt::Api => router.route("/metrics", get(metrics::read_as_operator)),
         MetricsAt::Admin => router,

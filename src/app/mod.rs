@@ -34,6 +34,7 @@ use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::ChannelParts;
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::domain::id::ChannelName;
+use crate::providers::REGISTRY;
 use crate::store::opened::{OpenError, Opened};
 use crate::{providers, sandbox, store, transport};
 
@@ -136,7 +137,8 @@ impl App {
             digests: settings.digests,
         };
         let reloader = Arc::new(Reloader::new(Arc::clone(&dispatcher), Arc::clone(&keys), at_start));
-        let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys };
+        let api =
+            Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys, providers: REGISTRY };
         let state = router::State::new(Arc::new(api));
         let admin = start_admin(&state, &settings.server).await?;
         let metrics_at = if admin.is_some() { MetricsAt::Admin } else { MetricsAt::Api };

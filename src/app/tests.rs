@@ -172,7 +172,7 @@ async fn what_a_process_before_left_unfinished_is_gone_on_with() {
     use crate::store::durable::NewBatch;
     use crate::store::stored::samples;
 
-    let provider = providers::REGISTRY.first().unwrap();
+    let provider = REGISTRY.first().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let place = store::settings::Place::Sqlite(directory.path().join("imcast.db"));
     let mut settings = crate::config::compiled_in().ok().unwrap();

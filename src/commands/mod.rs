@@ -13,6 +13,7 @@ mod health;
 mod input_error;
 mod keygen;
 mod manual;
+mod openapi;
 mod plan;
 mod refusal;
 mod reload;
@@ -72,6 +73,8 @@ enum Command {
     Completions(completions::Arguments),
     /// Print the manual page, as roff
     Man(manual::Arguments),
+    /// Print the document of the HTTP API (OpenAPI 3.1), as GET /openapi.json answers it
+    Openapi,
 }
 
 /// Why a command did not do what it was asked for.
@@ -117,6 +120,8 @@ enum CommandError {
     Interrupted,
     #[error("no key can be made")]
     Key(#[from] crate::api::keys::key::NoRandomness),
+    #[error("the document of the API cannot be written")]
+    Document(#[from] crate::api::document::WriteError),
     #[error("nothing can be written")]
     Write(#[from] io::Error),
 }
@@ -191,6 +196,7 @@ fn execute(
         Some(Command::Keygen(arguments)) => keygen::run(&arguments, output),
         Some(Command::Health(arguments)) => health::run(sources, &arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments, CommandLine::command(), output),
+        Some(Command::Openapi) => openapi::run(output),
         Some(Command::Man(arguments)) => manual::run(&arguments, CommandLine::command(), output),
     }
     .map(|()| ExitCode::SUCCESS)

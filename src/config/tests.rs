@@ -28,6 +28,7 @@ const fn provider(name: &'static str, build: crate::adapter::channel::BuildChann
         "#,
         account_keys: &["account"],
         most_recipients_per_call: 100,
+        options: &[],
         build,
         sandbox: crate::adapter::sandbox::Sandbox {
             channel: "sandbox-x",

@@ -77,6 +77,9 @@ pub enum CircuitStatus {
 }
 
 impl CircuitStatus {
+    /// Every status; how long an open circuit stays so is left open.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open { retry_in: Duration::ZERO }, Self::HalfOpen];
+
     /// The name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -32,6 +32,9 @@ pub enum TokenStatus {
 }
 
 impl TokenStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] = [Self::NotNeeded, Self::Fixed, Self::None, Self::Valid, Self::Failing];
+
     /// The name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -134,6 +134,25 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Every class, in the order of the API document.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidRequest,
+        Self::InvalidRecipient,
+        Self::Authentication,
+        Self::Permission,
+        Self::ContentRejected,
+        Self::RateLimited,
+        Self::ProviderUnavailable,
+        Self::ProviderError,
+        Self::Unknown,
+        Self::DuplicateRecipient,
+        Self::CircuitOpen,
+        Self::Expired,
+        Self::Canceled,
+        Self::Shutdown,
+        Self::Internal,
+    ];
+
     /// The `error.code` in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -169,6 +188,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// Everybody who may state one.
+    pub const ALL: [Self; 3] = [Self::Provider, Self::Transport, Self::Gateway];
+
     /// The `error.source` in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

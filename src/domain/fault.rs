@@ -52,6 +52,20 @@ pub enum FaultCode {
 }
 
 impl FaultCode {
+    /// Every kind, in the order of the API document.
+    pub const ALL: [Self; 10] = [
+        Self::Required,
+        Self::UnknownField,
+        Self::WrongType,
+        Self::OutOfRange,
+        Self::TooLarge,
+        Self::Conflict,
+        Self::Unsupported,
+        Self::NotAllowed,
+        Self::UnknownChannel,
+        Self::InvalidRecipient,
+    ];
+
     /// The name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -52,6 +52,9 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Explicit, Self::Implied, Self::Unverified];
+
     /// The name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

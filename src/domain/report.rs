@@ -49,6 +49,9 @@ pub enum BudgetKind {
 }
 
 impl BudgetKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Calls, Self::Messages];
+
     /// The name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -123,6 +126,9 @@ pub enum WarningCode {
 }
 
 impl WarningCode {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::FieldLeftOut, Self::UnexpectedRecipient, Self::ContradictoryAnswer];
+
     /// The name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

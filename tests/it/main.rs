@@ -12,6 +12,7 @@ mod callbacks;
 mod check_connect;
 mod command_line;
 mod conformance;
+mod contract;
 mod fake_provider;
 mod fault_proxy;
 mod fixtures;

@@ -70,7 +70,7 @@ impl Gateway {
             let dispatcher =
                 Dispatcher::new(channels, settings.delivery, store, clock, Randomness::seeded(1));
             let keys = Arc::new(KeyRing::new(&settings.keys));
-            Arc::new(Api { dispatcher, settings: settings.api, keys })
+            Arc::new(Api { dispatcher, settings: settings.api, keys, providers: REGISTRY })
         });
         Self { runtime, router: imcast::api::router(Arc::clone(&api)), api, calls }
     }

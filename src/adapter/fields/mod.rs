@@ -6,7 +6,7 @@
 pub mod members;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -111,6 +111,9 @@ impl<'a> Fields<'a> {
 
     /// Takes the field as raw JSON.
     pub fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
+        // What readers ask for is compared with what the API's document promises.
+        #[cfg(test)]
+        tests::note(&self.pointer, name);
         let index = self.open.iter().position(|(known, _)| known == name)?;
         Some(self.open.remove(index).1)
     }

@@ -1,6 +1,26 @@
 //! Every fault at once, each at its place.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use super::*;
+
+thread_local! {
+    /// What this thread's readers asked for since the last [`asked`]: pointer of the object, and name.
+    static ASKED: RefCell<BTreeSet<(String, String)>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Remembers that a field was asked for.
+pub(super) fn note(pointer: &str, name: &str) {
+    ASKED.with_borrow_mut(|asked| asked.insert((pointer.to_owned(), name.to_owned())));
+}
+
+/// Names that `read` asks the object at `pointer` for: what may stand there, whether it does or not.
+pub(crate) fn asked(pointer: &str, read: impl FnOnce()) -> BTreeSet<String> {
+    ASKED.take();
+    read();
+    ASKED.take().into_iter().filter(|(at, _)| at == pointer).map(|(_, name)| name).collect()
+}
 
 fn faults(json: &str, numbers: Numbers, read: impl FnOnce(&mut Fields<'_>)) -> Vec<(String, FaultCode)> {
     let mut fields = Fields::parse(json, "/o", numbers).unwrap();

@@ -13,7 +13,7 @@ use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::recipients::RecipientList;
 
 /// Most characters of a recipient's `ref`.
-const MOST_REFERENCE_CHARACTERS: usize = 128;
+pub const MOST_REFERENCE_CHARACTERS: usize = 128;
 
 /// Most faults of recipients that one answer lists.
 pub const MOST_RECIPIENT_FAULTS: usize = 100;

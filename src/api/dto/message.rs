@@ -8,10 +8,10 @@ use crate::domain::message::{Audio, Custom, File, Image, Location, Message, Mess
 use crate::domain::route::Push;
 
 /// Longest sound or video, in seconds: what the providers' 32-bit fields can hold.
-const MOST_SECONDS: f64 = 4_294_967_295.0;
+pub const MOST_SECONDS: f64 = 4_294_967_295.0;
 
 /// Largest file, in bytes: what every provider's 64-bit field can hold.
-const MOST_BYTES: u64 = 9_223_372_036_854_775_807;
+pub const MOST_BYTES: u64 = 9_223_372_036_854_775_807;
 
 /// Reads a message; every type has its own fields.
 pub fn read_message(fields: &mut Fields<'_>) -> Option<Message> {

@@ -11,6 +11,9 @@ use crate::domain::fault::FaultCode;
 /// The answer to everything that needs a batch to outlive the process where no store does.
 pub const IN_MEMORY_ONLY: &str = "batches are kept in memory only here (store.url)";
 
+/// The words of `on_invalid`.
+pub const ON_INVALID: [(&str, OnInvalid); 2] = [("skip", OnInvalid::Skip), ("reject", OnInvalid::Reject)];
+
 /// The options of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -34,10 +37,9 @@ impl Options {
         callback_hosts: Option<&AllowedHosts>,
     ) -> Option<Self> {
         let callback = read_callback(fields, callback_hosts);
-        let on_invalid = [("skip", OnInvalid::Skip), ("reject", OnInvalid::Reject)];
         Some(Self {
             expires_at: read_expiry(fields, now, max_age),
-            on_invalid: fields.choice("on_invalid", &on_invalid).unwrap_or_default(),
+            on_invalid: fields.choice("on_invalid", &ON_INVALID).unwrap_or_default(),
             retry_unknown: match fields.bool("retry_unknown") {
                 Some(true) => RetryUnknown::Allowed,
                 Some(false) | None => RetryUnknown::Never,

@@ -18,6 +18,9 @@ use crate::domain::callback::AllowedHosts;
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::id::BatchId;
 
+/// Most characters of `client_ref`.
+pub const MOST_CLIENT_REF_CHARACTERS: usize = 128;
+
 /// What a request is read against.
 pub struct Context<'a> {
     /// The name of the batch it becomes.
@@ -88,7 +91,7 @@ pub fn build(source: Source<'_>, allowance: &Allowance, context: &Context<'_>) -
         fields.fault_at(name, FaultCode::Conflict, "is given twice");
     }
     let mut reader = Reader::new(context, Common::read(&mut fields));
-    let client_ref = fields.short_text("client_ref", 128);
+    let client_ref = fields.short_text("client_ref", MOST_CLIENT_REF_CHARACTERS);
     let options = fields.object("options", |options| {
         Options::read(options, context.now, context.max_age, context.callback_hosts)
     });

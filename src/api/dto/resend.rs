@@ -9,6 +9,9 @@ use crate::api::dto::request::Refusal;
 use crate::dispatch::resend::Wanted;
 use crate::domain::fault::{Fault, FaultCode};
 
+/// The words of `statuses`.
+pub const STATUSES: [&str; 2] = ["failed", "unknown"];
+
 /// What a resend asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resend {
@@ -56,7 +59,7 @@ fn read_wanted(fields: &mut Fields<'_>) -> Wanted {
 
 fn read_statuses(fields: &mut Fields<'_>, statuses: &[Arc<str>]) -> Wanted {
     for (index, status) in statuses.iter().enumerate() {
-        if !["failed", "unknown"].contains(&&**status) {
+        if !STATUSES.contains(&&**status) {
             let pointer = format!("/statuses/{index}");
             fields.fault(Fault::new(pointer, FaultCode::OutOfRange, "must be one of: failed, unknown"));
         }

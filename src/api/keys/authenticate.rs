@@ -19,9 +19,13 @@ use crate::api::router::State;
 /// not exist: a new one is guarded before anybody thinks of it.
 const OPEN_PATHS: [&str; 4] = ["/livez", "/readyz", "/openapi.json", "/docs"];
 
+/// The files of the page at `/docs`, which say nothing of this deployment.
+const OPEN_FOLDER: &str = "/docs/";
+
 /// Finds out who calls and hands that on; whoever has no good key gets 401.
 pub async fn authenticate(FromState(state): FromState<State>, mut request: Request, next: Next) -> Response {
-    if OPEN_PATHS.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if OPEN_PATHS.contains(&path) || path.starts_with(OPEN_FOLDER) {
         return next.run(request).await;
     }
     let keys = &state.api.keys;

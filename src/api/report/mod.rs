@@ -13,6 +13,13 @@ mod tests;
 use crate::domain::outcome::{Counts, Outcome};
 use crate::domain::report::Status;
 
+const ALL_ACCEPTED: &str = "all_accepted";
+const PARTIAL: &str = "partial";
+const NONE_ACCEPTED: &str = "none_accepted";
+
+/// The words for what a batch came to.
+pub const OUTCOMES: [&str; 3] = [ALL_ACCEPTED, PARTIAL, NONE_ACCEPTED];
+
 /// What a batch came to, in a word; `None` while it runs.
 #[must_use]
 pub const fn outcome_name(status: Status, counts: &Counts) -> Option<&'static str> {
@@ -20,11 +27,11 @@ pub const fn outcome_name(status: Status, counts: &Counts) -> Option<&'static st
         return None;
     }
     Some(if counts.accepted == counts.total {
-        "all_accepted"
+        ALL_ACCEPTED
     } else if counts.accepted == 0 {
-        "none_accepted"
+        NONE_ACCEPTED
     } else {
-        "partial"
+        PARTIAL
     })
 }
 

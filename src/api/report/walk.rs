@@ -48,7 +48,7 @@ pub struct StatusFilter {
 }
 
 /// The statuses of results, each at its bit.
-const STATUSES: [&str; 4] = ["accepted", "failed", "unknown", "pending"];
+pub const STATUSES: [&str; 4] = ["accepted", "failed", "unknown", "pending"];
 
 impl StatusFilter {
     /// Every result.

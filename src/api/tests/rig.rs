@@ -143,7 +143,7 @@ impl Rig {
             Randomness::seeded(1),
         );
         let keys = Arc::new(KeyRing::new(keys));
-        let api = Arc::new(Api { dispatcher, settings, keys });
+        let api = Arc::new(Api { dispatcher, settings, keys, providers: crate::providers::REGISTRY });
         Self { router: router(Arc::clone(&api)), api, calls }
     }
 

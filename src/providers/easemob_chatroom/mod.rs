@@ -46,6 +46,7 @@ pub const PROVIDER: Provider = Provider {
     defaults: include_str!("default.toml"),
     account_keys: &["org_name", "app_name"],
     most_recipients_per_call: MOST_ROOMS_PER_CALL,
+    options: options::FIELDS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapter::fields::{Fields, Numbers};
+use crate::adapter::option_field::{OptionField, OptionShape};
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::json::{JsonText, TextOrJson};
 use crate::domain::route::Route;
@@ -15,6 +16,34 @@ const MOST_ROAM_IGNORE_USERS: usize = 20;
 const POINTER: &str = "/provider_options/easemob_chatroom";
 
 const LEVELS: [(&str, &str); 3] = [("high", "high"), ("normal", "normal"), ("low", "low")];
+
+/// The block, for the document of the API.
+pub(super) const FIELDS: &[OptionField] = &[
+    OptionField::new(
+        "chatroom_msg_level",
+        OptionShape::Words(&["high", "normal", "low"]),
+        "Which messages are dropped first under load; default: `normal`.",
+        r#""high""#,
+    ),
+    OptionField::new(
+        "roam_ignore_users",
+        OptionShape::Ids(0, Some(MOST_ROAM_IGNORE_USERS)),
+        "Users who do not get the message when they fetch history.",
+        r#"["rong"]"#,
+    ),
+    OptionField::new(
+        "users",
+        OptionShape::Ids(1, None),
+        "Members who alone see the message; they are then the recipients, and `to` names one room.",
+        r#"["bonnie", "rong"]"#,
+    ),
+    OptionField::new(
+        "ext",
+        OptionShape::Object,
+        "Custom data, in place of the request's `ext`.",
+        r#"{"campaign": "c42"}"#,
+    ),
+];
 
 /// Every field of the request that is no part of the message.
 #[derive(Default)]

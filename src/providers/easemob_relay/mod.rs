@@ -55,6 +55,7 @@ pub const PROVIDER: Provider = Provider {
     account_keys: &["base_url"],
     // The document states no limit. Assumed: beyond this a call lasts longer than anybody waits.
     most_recipients_per_call: 500,
+    options: options::FIELDS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapter::fields::{Fields, Numbers};
+use crate::adapter::option_field::{OptionField, OptionShape};
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::json::JsonText;
 use crate::domain::route::TargetType;
@@ -10,6 +11,59 @@ use crate::providers::easemob_relay::settings::check_req_url;
 
 /// Where the block stands in a route.
 const POINTER: &str = "/provider_options/easemob_relay";
+
+/// The block, for the document of the API.
+pub(super) const FIELDS: &[OptionField] = &[
+    OptionField::new(
+        "target_type",
+        OptionShape::Words(&["users", "chatgroups"]),
+        "What the ids name, in the provider's words.",
+        r#""chatgroups""#,
+    ),
+    OptionField::new("media_file", OptionShape::Text, "The field `mediaFile`.", r#""voice.amr""#),
+    OptionField::new(
+        "file_url",
+        OptionShape::Pattern(HTTP_URL),
+        "An absolute http or https URL, in place of the message's.",
+        r#""https://cdn.example.com/voice.amr""#,
+    ),
+    OptionField::new(
+        "ext",
+        OptionShape::Object,
+        "Custom data, in place of the request's `ext`.",
+        r#"{"campaign": "c42"}"#,
+    ),
+    OptionField::new(
+        "req_url",
+        OptionShape::Pattern(PATH),
+        "A path, in place of the channel's: without scheme, host, `//`, `\\` and white space.",
+        r#""/v2/messages""#,
+    ),
+    OptionField::new(
+        "query",
+        OptionShape::Fields(QUERY),
+        "Parts of the signed query, in place of the channel's; all secret.",
+        r#"{"version": "1"}"#,
+    ),
+];
+
+/// The block `query`.
+const QUERY: &[OptionField] = &[
+    OptionField::new("api_version", OptionShape::Pattern(FILLED), "Opaque.", r#""1""#),
+    OptionField::new("client", OptionShape::Pattern(FILLED), "Opaque.", r#""web""#),
+    OptionField::new("version", OptionShape::Pattern(FILLED), "Opaque.", r#""1""#),
+    OptionField::new("channel", OptionShape::Pattern(FILLED), "Opaque.", r#""main""#),
+    OptionField::new("sign", OptionShape::Pattern(FILLED), "Opaque.", r#""abc""#),
+];
+
+/// A text that is not empty.
+const FILLED: &str = r"[\s\S]";
+
+/// What `is_http_url` takes.
+const HTTP_URL: &str = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/\s\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*$";
+
+/// What `check_req_url` takes.
+const PATH: &str = r"^/(?:[^/\\\s\x00-\x1f\x7f-\x9f]+(?:/[^/\\\s\x00-\x1f\x7f-\x9f]+)*/?)?$";
 
 /// What a caller may set beside the normalized fields; `None` = not given.
 ///

@@ -56,6 +56,7 @@ pub const PROVIDER: Provider = Provider {
     account_keys: &["base_url"],
     // Source: OpenIM, REST introduction (array parameters have at most 1000 entries), read 2026-11-21.
     most_recipients_per_call: 1000,
+    options: options::FIELDS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::adapter::fields::{Fields, Numbers};
+use crate::adapter::option_field::{OptionField, OptionShape};
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::route::Route;
 
@@ -14,6 +15,72 @@ pub(super) const SINGLE_CHAT: u64 = 1;
 
 /// Session type of a notification; it goes with [`super::content::NOTIFICATION`] and nothing else.
 pub(super) const NOTIFICATION_CHAT: u64 = 4;
+
+/// The block, for the document of the API.
+pub(super) const FIELDS: &[OptionField] = &[
+    OptionField::new(
+        "session_type",
+        OptionShape::Numbers(&[SINGLE_CHAT, NOTIFICATION_CHAT]),
+        "1: from one user to another, 4: a notification.",
+        "1",
+    ),
+    OptionField::new("sender_nickname", OptionShape::Text, "Name of the sender to show.", r#""Dave""#),
+    OptionField::new(
+        "sender_face_url",
+        OptionShape::Text,
+        "Picture of the sender to show.",
+        r#""https://cdn.example.com/dave.png""#,
+    ),
+    OptionField::new(
+        "sender_platform_id",
+        OptionShape::Whole(1, MOST_PLATFORM_ID),
+        "Platform of the sender, in the provider's numbers.",
+        "5",
+    ),
+    OptionField::new(
+        "is_online_only",
+        OptionShape::Flag,
+        "`true`: the message is not stored, and lost for who is offline.",
+        "false",
+    ),
+    OptionField::new("not_offline_push", OptionShape::Flag, "`true`: no offline push.", "true"),
+    OptionField::new(
+        "send_time",
+        OptionShape::Whole(0, MOST_SEND_TIME),
+        "When it was sent, in milliseconds since 1970.",
+        "1763737200000",
+    ),
+    OptionField::new(
+        "offline_push_info",
+        OptionShape::Fields(PUSH_FIELDS),
+        "The notification, in place of the request's `push`.",
+        r#"{"title": "Notice"}"#,
+    ),
+    OptionField::new("ex", OptionShape::Text, "Custom data, in place of the request's `ext`.", r#""c42""#),
+    OptionField::new(
+        "is_send_all",
+        OptionShape::Flag,
+        "`true`: to every registered user, where the channel allows it; `to` must be missing or empty.",
+        "false",
+    ),
+];
+
+/// The block `offline_push_info`.
+const PUSH_FIELDS: &[OptionField] = &[
+    OptionField::new("title", OptionShape::Text, "Title of the notification.", r#""Notice""#),
+    OptionField::new("desc", OptionShape::Text, "Text of the notification.", r#""Maintenance at 22:00""#),
+    OptionField::new("ex", OptionShape::Text, "Data that the notification carries.", r#""c42""#),
+    OptionField::new("ios_push_sound", OptionShape::Text, "Sound file on iOS.", r#""default""#),
+    OptionField::new("ios_badge_count", OptionShape::Flag, "`true`: the message counts on the icon.", "true"),
+];
+
+/// Largest number of a platform.
+///
+/// Source: openimsdk/protocol `constant/platform_id_to_name.go`, read 2026-11-21.
+const MOST_PLATFORM_ID: u64 = 11;
+
+/// Latest `sendTime`: the server keeps it in 64 bits with a sign.
+const MOST_SEND_TIME: u64 = i64::MAX.unsigned_abs();
 
 /// What a caller may say about a send beyond the normalized fields. `None` = not given, and left out.
 ///
@@ -86,12 +153,10 @@ impl Options {
             session_type: take_session_type(fields),
             sender_nickname: fields.text("sender_nickname"),
             sender_face_url: fields.text("sender_face_url"),
-            // Source: openimsdk/protocol `constant/platform_id_to_name.go`, read 2026-11-21.
-            sender_platform_id: fields.u64("sender_platform_id", 1..=11),
+            sender_platform_id: fields.u64("sender_platform_id", 1..=MOST_PLATFORM_ID),
             is_online_only: fields.bool("is_online_only"),
             not_offline_push: fields.bool("not_offline_push"),
-            // The server keeps it in 64 bits with a sign.
-            send_time: fields.u64("send_time", 0..=i64::MAX.unsigned_abs()),
+            send_time: fields.u64("send_time", 0..=MOST_SEND_TIME),
             offline_push_info: fields.object("offline_push_info", |fields| Some(PushInfo::take(fields))),
             ex: fields.text("ex"),
             is_send_all: fields.bool("is_send_all"),

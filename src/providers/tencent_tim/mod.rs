@@ -59,6 +59,7 @@ pub const PROVIDER: Provider = Provider {
     defaults: include_str!("default.toml"),
     account_keys: &["sdk_app_id"],
     most_recipients_per_call: 500,
+    options: options::FIELDS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -1,6 +1,7 @@
 //! `provider_options.tencent_tim`: the request fields that only this provider has.
 
 use crate::adapter::fields::{Fields, Numbers};
+use crate::adapter::option_field::{OptionField, OptionShape};
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::json::JsonText;
 use crate::providers::tencent_tim::NAME;
@@ -14,6 +15,47 @@ const LONGEST_LIFE_SECONDS: u64 = 604_800;
 ///
 /// Source: batch one-to-one messages, `SendMsgControl`, read 2026-11-21.
 const CONTROLS: [&str; 3] = ["NoUnread", "NoLastMsg", "WithMuteNotifications"];
+
+/// The block, for the document of the API.
+pub(super) const FIELDS: &[OptionField] = &[
+    OptionField::new(
+        "msg_seq",
+        OptionShape::Whole(0, 4_294_967_295),
+        "Order and de-duplication within one second.",
+        "42",
+    ),
+    OptionField::new(
+        "sync_to_sender",
+        OptionShape::Flag,
+        "Whether the sender's own devices and history get the message.",
+        "true",
+    ),
+    OptionField::new(
+        "msg_life_time",
+        OptionShape::Whole(0, LONGEST_LIFE_SECONDS),
+        "How long it is kept for recipients who are offline, in seconds.",
+        "604800",
+    ),
+    OptionField::new("online_only_flag", OptionShape::Whole(0, 1), "1: only recipients who are online.", "1"),
+    OptionField::new(
+        "send_msg_control",
+        OptionShape::WordList(&CONTROLS),
+        "Which counters and lists the message leaves alone.",
+        r#"["NoUnread"]"#,
+    ),
+    OptionField::new(
+        "cloud_custom_data",
+        OptionShape::Text,
+        "Custom data, in place of the request's `ext`.",
+        r#""c42""#,
+    ),
+    OptionField::new(
+        "offline_push_info",
+        OptionShape::Object,
+        "The notification, in place of the request's `push`.",
+        r#"{"PushFlag": 0, "Title": "Notice"}"#,
+    ),
+];
 
 /// The options, checked; `None` = not given.
 #[derive(Debug, Default)]

@@ -51,6 +51,7 @@ pub const PROVIDER: Provider = Provider {
     account_keys: &["app_id"],
     // Source: `BatchSendMessage`, "Interface behaviour": at most 500 users at once, read 2026-11-21.
     most_recipients_per_call: 500,
+    options: translate::OPTIONS,
     build,
     sandbox: sandbox::SANDBOX,
 };

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::adapter::fields::members::Key;
 use crate::adapter::fields::{Fields, Numbers};
+use crate::adapter::option_field::{OptionField, OptionShape};
 use crate::adapter::wire::{WireRequest, WireResponse, push_json_string};
 use crate::adapter::{Answer, Call, Chunking, DecodeError, MessageCost, Prepared};
 use crate::domain::failure::{Failure, FailureKind};
@@ -17,6 +18,22 @@ use crate::domain::route::Route;
 use crate::providers::volcengine_rtc::content::{self, Content};
 use crate::providers::volcengine_rtc::settings::MAX_NUMBER;
 use crate::providers::volcengine_rtc::{NAME, VolcengineRtc, answer};
+
+/// The block in `provider_options`, for the document of the API.
+pub(super) const OPTIONS: &[OptionField] = &[
+    OptionField::new(
+        "inbox_type",
+        OptionShape::Whole(0, MAX_NUMBER),
+        "The inbox that the message goes to, in the provider's numbers.",
+        "0",
+    ),
+    OptionField::new(
+        "is_normal_user",
+        OptionShape::Flag,
+        "Whether the sender counts as an ordinary user.",
+        "true",
+    ),
+];
 
 /// What a user id must be, as a sentence.
 pub(super) const USER_ID_RULE: &str =
