@@ -195,7 +195,7 @@ impl Durable for ModelStore {
         })
     }
 
-    fn holds(&self) -> bool {
+    fn holds(&self, _batch: BatchId) -> bool {
         !self.shared.lock().unwrap().is_taken
     }
 
