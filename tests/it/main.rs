@@ -8,6 +8,9 @@
 mod accounts;
 mod architecture;
 mod check_connect;
+#[cfg(feature = "postgres")]
+#[expect(dead_code, reason = "the tests of the store itself use the rest")]
+mod cluster;
 mod conformance;
 mod fake_provider;
 mod fault_proxy;
@@ -19,6 +22,8 @@ mod process;
 mod promises;
 mod raw;
 mod replay;
+#[cfg(feature = "postgres")]
+mod replicas;
 mod sandbox;
 mod signatures;
 #[cfg(feature = "sqlite")]
