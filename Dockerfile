@@ -16,12 +16,24 @@ RUN mkdir /data
 
 # glibc and root certificates, no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
+# What the image is, for whoever finds it: docker build --build-arg VERSION=... --build-arg REVISION=$(git rev-parse HEAD).
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG SOURCE=
+LABEL org.opencontainers.image.title="imcast" \
+      org.opencontainers.image.description="One HTTP gateway in front of many instant-messaging providers." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
 COPY --from=builder /imcast /usr/local/bin/imcast
-# imcast.toml is read here if it is mounted, and batches are kept here: mount a volume to keep them.
+# Batches are kept here: mount a volume to keep them beyond the container.
 COPY --from=builder --chown=nonroot:nonroot /data /var/lib/imcast
 WORKDIR /var/lib/imcast
 VOLUME /var/lib/imcast
-USER nonroot:nonroot
+# nonroot; as a number, so that Kubernetes can tell that it is not root.
+USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # Asks /livez at the configured address; the image has no other program that could.

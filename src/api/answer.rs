@@ -51,6 +51,20 @@ pub fn handed_over(id: BatchId) -> Response {
     response
 }
 
+/// Marks an answer that is not to be sent: the connection ends without one.
+#[derive(Clone, Copy, Debug)]
+pub struct NoAnswer;
+
+/// No answer at all.
+#[must_use]
+pub fn none() -> Response {
+    let mut response = Response::new(Body::empty());
+    // What a caller sees who is not a connection of ours.
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.extensions_mut().insert(NoAnswer);
+    response
+}
+
 /// An answer with this body.
 #[must_use]
 pub fn with_type(content_type: &'static str, body: impl Into<Body>) -> Response {
@@ -73,7 +87,7 @@ fn to_read_counted(
     };
     let headers = response.headers_mut();
     insert(headers, BATCH_ID, &report.batch.id.to_string());
-    let outcome = outcome_name(report, counts).unwrap_or("processing");
+    let outcome = outcome_name(report.status(), counts).unwrap_or("processing");
     let Counts { total, accepted, failed, unknown, pending } = counts;
     let summary = format!(
         "{outcome}; total={total}; accepted={accepted}; failed={failed}; unknown={unknown}; pending={pending}"

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
@@ -37,6 +38,20 @@ pub struct Bodies {
 pub struct HeldBody {
     bytes: Vec<u8>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Room for what was made of a body that was not kept; free again once this is dropped.
+#[derive(Debug)]
+pub struct HeldRoom(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+/// A body that is being read.
+struct ComingBody {
+    body: Body,
+    /// Its announced length; 0 = none.
+    expected: usize,
+    /// Bytes that have come.
+    length: usize,
+    begin: Instant,
 }
 
 /// What a body holds.
@@ -112,7 +127,49 @@ impl Bodies {
     ///
     /// # Errors
     /// A [`Problem`] if it is too long, too slow or broken off, or if there is no room for it now.
-    pub async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<HeldBody, Problem> {
+    pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<HeldBody, Problem> {
+        let mut coming = self.begin(headers, body)?;
+        let expected = coming.expected;
+        let mut permit = self.take(expected.min(FIRST_ROOM))?;
+        let mut bytes = Vec::with_capacity(permit.num_permits());
+        while let Some(piece) = self.next_piece(&mut coming).await? {
+            let room = permit.num_permits();
+            if coming.length > room {
+                // Doubled, so that a long body is moved seldom, but never beyond what can still come.
+                let most = if expected == 0 { self.most_bytes } else { expected };
+                let wanted = room.saturating_mul(2).min(most).max(coming.length);
+                permit.merge(self.take(wanted - room)?);
+                bytes.reserve_exact(wanted - bytes.len());
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(HeldBody { bytes, _permit: permit })
+    }
+
+    /// Hands a body over piece by piece without keeping it; `take` says how many bytes it keeps in all.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and whatever `take` refuses: the rest is not read then.
+    pub async fn read_pieces(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        mut take: impl FnMut(&[u8]) -> Result<usize, Problem> + Send,
+    ) -> Result<HeldRoom, Problem> {
+        let mut coming = self.begin(headers, body)?;
+        let mut permit = self.take(0)?;
+        while let Some(piece) = self.next_piece(&mut coming).await? {
+            let held = take(&piece)?;
+            let room = permit.num_permits();
+            if held > room {
+                permit.merge(self.take(held - room)?);
+            }
+        }
+        Ok(HeldRoom(permit))
+    }
+
+    /// Judges the announced length.
+    fn begin(&self, headers: &HeaderMap, body: Body) -> Result<ComingBody, Problem> {
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
@@ -126,35 +183,29 @@ impl Bodies {
             // Nothing of what could not be held to its end is read.
             return Err(no_room());
         }
-        let mut permit = self.take(expected.min(FIRST_ROOM))?;
-        let mut bytes = Vec::with_capacity(permit.num_permits());
-        let begin = Instant::now();
+        Ok(ComingBody { body, expected, length: 0, begin: Instant::now() })
+    }
+
+    /// The next piece, or the end.
+    async fn next_piece(&self, coming: &mut ComingBody) -> Result<Option<Bytes>, Problem> {
         loop {
-            let frame = tokio::time::timeout_at(self.deadline(begin, bytes.len()), body.frame());
-            let frame = match frame.await {
-                Ok(None) => break,
+            let deadline = self.deadline(coming.begin, coming.length);
+            let frame = match tokio::time::timeout_at(deadline, coming.body.frame()).await {
+                Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(_))) => {
                     return Err(Problem::new(ProblemCode::InvalidJson, "the body broke off"));
                 }
-                Err(_) => return Err(self.too_slow(bytes.len())),
+                Err(_) => return Err(self.too_slow(coming.length)),
             };
-            let Some(piece) = frame.data_ref() else { continue };
-            let length = bytes.len() + piece.len();
-            if length > self.most_bytes {
+            // What is no data are trailers.
+            let Ok(piece) = frame.into_data() else { continue };
+            coming.length += piece.len();
+            if coming.length > self.most_bytes {
                 return Err(self.too_long());
             }
-            let room = permit.num_permits();
-            if length > room {
-                // Doubled, so that a long body is moved seldom, but never beyond what can still come.
-                let most = if expected == 0 { self.most_bytes } else { expected };
-                let wanted = room.saturating_mul(2).min(most).max(length);
-                permit.merge(self.take(wanted - room)?);
-                bytes.reserve_exact(wanted - bytes.len());
-            }
-            bytes.extend_from_slice(piece);
+            return Ok(Some(piece));
         }
-        Ok(HeldBody { bytes, _permit: permit })
     }
 
     /// When a body that began at `begin` and has this length so far must have gone on.

@@ -10,7 +10,10 @@ pub mod cancel;
 pub mod channels;
 pub mod dto;
 pub mod head;
+pub mod idempotency;
+pub mod incoming;
 pub mod keys;
+pub mod list_batches;
 pub mod metrics;
 pub mod page_token;
 pub mod plan_batch;
@@ -25,6 +28,7 @@ pub mod resend;
 pub mod result_parameters;
 pub mod router;
 pub mod send;
+pub mod sending;
 pub mod settings;
 
 use std::sync::Arc;

@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 use crate::adapter::secret::REDACTED;
 use crate::adapter::wire::{WireRequest, push_json_string};
 use crate::api::answer;
+use crate::api::incoming::Incoming;
 use crate::api::keys::caller::Caller;
 use crate::api::problem::Problem;
 use crate::api::report::json::{push_eta, push_list, push_warnings};
 use crate::api::report::line::push_number;
 use crate::api::router::State;
-use crate::api::send::read_plan;
 use crate::dispatch::plan::{Plan, PlannedCall};
 
 /// Most calls that are shown; all are counted.
@@ -29,7 +29,8 @@ pub async fn plan_batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let plan = read_plan(&state, &caller, &parts.headers, body, Vec::new()).await?;
+    let incoming = Incoming::read(&state, &parts.headers, body, None, Vec::new()).await?;
+    let plan = incoming.plan(&state, &caller).await?;
     Ok(answer::with_type("application/json", write(&plan)))
 }
 

@@ -39,6 +39,7 @@ impl Preferences {
     /// How long to wait, given what happens without a preference.
     #[must_use]
     pub fn wait(&self, default: Duration) -> Duration {
+        let default = if self.respond_async { Duration::ZERO } else { default };
         self.wait_seconds.map_or(default, Duration::from_secs)
     }
 
@@ -53,7 +54,10 @@ impl Preferences {
     /// The `Preference-Applied` header; `None` = nothing was preferred.
     #[must_use]
     pub fn applied(&self) -> Option<String> {
-        self.wait_seconds.map(|seconds| format!("wait={seconds}"))
+        let wait = self.wait_seconds.map(|seconds| format!("wait={seconds}"));
+        let applied = self.respond_async.then(|| "respond-async".to_owned()).into_iter().chain(wait);
+        let applied = applied.collect::<Vec<_>>().join(", ");
+        (!applied.is_empty()).then_some(applied)
     }
 }
 
@@ -93,8 +97,20 @@ mod tests {
 
     #[test]
     fn says_what_was_applied() {
-        let applied = |wait_seconds| Preferences { wait_seconds, respond_async: false }.applied();
-        assert_eq!(applied(None), None);
-        assert_eq!(applied(Some(3)).as_deref(), Some("wait=3"));
+        let applied = |wait_seconds, respond_async| {
+            Preferences { wait_seconds, respond_async }.applied().unwrap_or_default()
+        };
+        assert_eq!(applied(None, false), "");
+        assert_eq!(applied(Some(3), false), "wait=3");
+        assert_eq!(applied(None, true), "respond-async");
+        assert_eq!(applied(Some(3), true), "respond-async, wait=3");
+    }
+
+    #[test]
+    fn who_wants_an_answer_at_once_does_not_wait() {
+        let wait = |wait_seconds, respond_async| {
+            Preferences { wait_seconds, respond_async }.wait(Duration::from_secs(10)).as_secs()
+        };
+        assert_eq!([wait(None, false), wait(None, true), wait(Some(3), true)], [10, 0, 3]);
     }
 }

@@ -38,6 +38,8 @@ pub enum ProblemCode {
     InvalidHeader,
     /// The request breaks rules; `errors` names them.
     InvalidRequest,
+    /// The key names a batch that something else was asked for.
+    IdempotencyKeyReused,
     /// The body is too long.
     TooLarge,
     /// The path and query are too long.
@@ -90,6 +92,11 @@ impl ProblemCode {
             Self::InvalidRequest => {
                 ("invalid_request", StatusCode::UNPROCESSABLE_ENTITY, "The request breaks a rule.")
             }
+            Self::IdempotencyKeyReused => (
+                "idempotency_key_reused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key was used for another request.",
+            ),
             Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too long."),
             Self::UriTooLong => ("uri_too_long", StatusCode::URI_TOO_LONG, "The URI is too long."),
             Self::TooManyHeaders => (

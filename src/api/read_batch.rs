@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as FromState};
 use axum::response::Response;
 use http::HeaderMap;
+use tokio::time::Instant;
 
 use crate::api::answer;
 use crate::api::keys::caller::Caller;
@@ -21,6 +22,9 @@ use crate::store::StoreError;
 /// How soon to come back while the store is away, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
+/// How soon to look again after a batch that does not run here.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// Answers with the report as it stands, at once unless the caller prefers to wait for the end.
 ///
 /// # Errors
@@ -33,13 +37,12 @@ pub async fn read_batch(
 ) -> Result<Response, Problem> {
     let id = batch_id(path)?;
     let preferences = Preferences::read(&headers);
+    let mut report = find(&state, &caller, id).await?;
     let wait = preferences.wait(Duration::ZERO);
-    if !wait.is_zero()
-        && let Some(running) = find_running(&state, &caller, id)
-    {
-        running.finished(wait).await;
+    if !wait.is_zero() && !report.is_over() {
+        let waited = wait_for_end(&state, id, wait).await.map_err(|error| store_away(id, &error))?;
+        report = waited.unwrap_or(report);
     }
-    let report = find(&state, &caller, id).await?;
     Ok(answer::to_read(&report, &headers, &preferences))
 }
 
@@ -69,6 +72,33 @@ pub async fn find(state: &State, caller: &Caller, id: BatchId) -> Result<Arc<Rep
     match state.api.dispatcher.report(id).await {
         Ok(found) => found.filter(|report| caller.may_see(&report.batch)).ok_or_else(unknown_batch),
         Err(error) => Err(store_away(id, &error)),
+    }
+}
+
+/// The report of a batch once it is over, or as it stands after `wait`.
+///
+/// # Errors
+/// [`StoreError`] if it does not run here and cannot be read.
+pub async fn wait_for_end(
+    state: &State,
+    id: BatchId,
+    wait: Duration,
+) -> Result<Option<Arc<Report>>, StoreError> {
+    let dispatcher = &state.api.dispatcher;
+    let end = Instant::now() + wait;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if let Some(running) = dispatcher.running(id)
+            && (running.finished(left).await || left.is_zero())
+        {
+            return Ok(Some(running.report()));
+        }
+        let report = dispatcher.report(id).await?;
+        if left.is_zero() || report.as_ref().is_none_or(|report| report.is_over()) {
+            return Ok(report);
+        }
+        // It runs in another process, or in none until somebody goes on with it.
+        tokio::time::sleep(left.min(LOOK_AGAIN)).await;
     }
 }
 

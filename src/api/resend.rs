@@ -3,22 +3,21 @@
 use std::time::SystemTime;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request as HttpRequest, State as FromState};
 use axum::response::Response;
 use http::HeaderMap;
 
-use crate::api::body::{self, Format};
+use crate::api::body::{self, Format, HeldBody};
 use crate::api::dto::request::Refusal as Unreadable;
 use crate::api::dto::resend::decode;
+use crate::api::incoming::of_text;
 use crate::api::keys::caller::Caller;
-use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::read_batch::{batch_id, find, find_running, store_away, unknown_batch};
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
-use crate::api::send::{admit, draining, follow, overloaded, refuse_durable};
+use crate::api::sending::{Sending, draining, not_started};
 use crate::dispatch::plan::RouteFault;
 use crate::dispatch::resend::permission::{NotResent, Permission};
 use crate::dispatch::resend::{Refusal, Request, Wanted};
@@ -48,18 +47,28 @@ pub async fn resend(
     if find_running(&state, &caller, of).is_none() {
         find(&state, &caller, of).await?;
     }
-    let preferences = Preferences::read(&parts.headers);
-    let patience = preferences.patience(state.api.settings.batches.default_wait);
-    admit(&state, patience)?;
-    let refused = refuse_durable(&parts.headers, &preferences);
-    let (wanted, expires_at) = read(&state, &parts.headers, body, refused).await?;
+    let sending = Sending::new(state, caller, handed_over, parts.headers)?;
+    sending.admit_unless_keyed()?;
+    let Sending { state, caller, headers, .. } = &sending;
+    let held = state.bodies.read(headers, body).await?;
+    let fingerprint = sending.fingerprint(parts.uri.path()).map(|begun| of_text(&held, begun)).transpose()?;
+    let terms = sending.terms(fingerprint);
+    if let Some(replayed) = sending.replay(&terms).await? {
+        return Ok(replayed);
+    }
+    let (wanted, expires_at) = read(state, headers, &held, sending.refused())?;
     // The body may have taken long.
-    admit(&state, patience)?;
-    let request = Request { of, wanted, expires_at, patience, trace_id: Some(trace_id) };
-    match state.api.dispatcher.resend(request, caller).await {
-        Ok(running) => Ok(follow(&state, &handed_over, &running, &parts.headers, &preferences).await),
+    sending.admit()?;
+    let request = Request { of, wanted, expires_at, terms: terms.clone(), trace_id: Some(trace_id) };
+    match state.api.dispatcher.resend(request, caller.clone()).await {
+        Ok(started) => sending.answer(started, &terms).await,
         Err(NotResent::Denied(problem)) => Err(problem),
-        Err(NotResent::Refused(refusal)) => Err(explain(of, refusal)),
+        Err(NotResent::Refused(Refusal::Start(error))) => not_started(error),
+        // A twin of this request may have come first.
+        Err(NotResent::Refused(refusal)) => match sending.replay(&terms).await? {
+            Some(replayed) => Ok(replayed),
+            None => Err(explain(of, refusal)),
+        },
     }
 }
 
@@ -87,13 +96,12 @@ impl Permission for Caller {
 }
 
 /// Which recipients are wanted, and until when.
-async fn read(
+fn read(
     state: &State,
     headers: &HeaderMap,
-    body: Body,
+    held: &HeldBody,
     mut faults: Vec<Fault>,
 ) -> Result<(Wanted, SystemTime), Problem> {
-    let held = state.bodies.read(headers, body).await?;
     // No body needs no type.
     if !held.is_empty() && body::format(headers)? != Format::Json {
         let detail = "send `content-type: application/json` (with curl: `curl --json`)";
@@ -123,7 +131,7 @@ fn explain(of: BatchId, refusal: Refusal) -> Problem {
         }
         Refusal::Faults(faults) => Problem::faults(faults.into_iter().map(whole)),
         Refusal::Draining => draining(),
-        Refusal::Overloaded(error) => overloaded(error),
+        Refusal::Start(error) => Problem::new(ProblemCode::Internal, error.to_string()),
         Refusal::Store(error) => store_away(of, &error),
         Refusal::Internal => Problem::new(ProblemCode::Internal, refusal.to_string()),
     }

@@ -13,8 +13,8 @@ use crate::api::body::Bodies;
 use crate::api::keys::authenticate;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::{
-    Api, MetricsAt, cancel, channels, metrics, plan_batch, probes, read_batch, read_results, request_id,
-    resend, send,
+    Api, MetricsAt, cancel, channels, list_batches, metrics, plan_batch, probes, read_batch, read_results,
+    request_id, resend, send,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::words::Violation;
@@ -40,7 +40,7 @@ impl State {
 /// Assembles the routes and what every answer goes through.
 pub fn build(state: &State, metrics_at: MetricsAt) -> Router {
     let router = Router::new()
-        .route("/v1/batches", post(send::send))
+        .route("/v1/batches", get(list_batches::list_batches).post(send::send))
         // A path of its own: no typo in a plan can send.
         .route("/v1/batches/plan", post(plan_batch::plan_batch))
         .route("/v1/batches/{id}", get(read_batch::read_batch))

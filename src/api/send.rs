@@ -1,34 +1,17 @@
 //! `POST /v1/batches`: sends.
 
-use std::time::Duration;
-
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::{Request, State as FromState};
 use axum::response::Response;
-use http::HeaderMap;
 
-use crate::api::answer;
-use crate::api::body::{self, Format, HeldBody};
-use crate::api::dto::options::IN_MEMORY_ONLY;
-use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::incoming::Incoming;
 use crate::api::keys::caller::Caller;
-use crate::api::prefer::Preferences;
-use crate::api::problem::{Problem, ProblemCode};
+use crate::api::problem::Problem;
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
-use crate::dispatch::Overloaded;
-use crate::dispatch::plan::{Plan, RouteFault};
-use crate::dispatch::running::Running;
-use crate::domain::fault::{Fault, FaultCode};
+use crate::api::sending::{Sending, not_started};
+use crate::dispatch::start::Started;
 use crate::telemetry::trace_context::TraceId;
-
-/// Bodies above this are read and planned away from the threads that serve connections, since they keep one
-/// busy for a millisecond and more.
-const LARGE_BODY_BYTES: usize = 256 * 1024;
-
-/// How soon to come back when the process is full or about to end, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Sends a batch and waits for it as long as the caller prefers.
 ///
@@ -43,169 +26,36 @@ pub async fn send(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     caller.spend_batch()?;
-    let preferences = Preferences::read(&parts.headers);
-    let patience = preferences.patience(state.api.settings.batches.default_wait);
-    admit(&state, patience)?;
-    let refused = refuse_durable(&parts.headers, &preferences);
-    let plan = read_plan(&state, &caller, &parts.headers, body, refused).await?;
+    let sending = Sending::new(state, caller, handed_over, parts.headers)?;
+    sending.admit_unless_keyed()?;
+    let Sending { state, caller, headers, .. } = &sending;
+    let begun = sending.fingerprint(parts.uri.path());
+    let mut incoming = Incoming::read(state, headers, body, begun.clone(), sending.refused()).await?;
+    let mut fingerprint = None;
+    if let Some(begun) = begun {
+        let (same, hash) = incoming.fingerprint(begun).await?;
+        incoming = same;
+        fingerprint = Some(hash);
+    }
+    let terms = sending.terms(fingerprint);
+    if let Some(replayed) = sending.replay(&terms).await? {
+        return Ok(replayed);
+    }
+    let plan = incoming.plan(state, caller).await?.with_trace(trace_id);
     // The body may have taken long.
-    admit(&state, patience)?;
-    let running = start(&state, &caller, plan.with_trace(trace_id), patience)?;
-    Ok(follow(&state, &handed_over, &running, &parts.headers, &preferences).await)
-}
-
-/// Waits for a batch that was just started as long as the caller prefers, and answers with its report.
-pub async fn follow(
-    state: &State,
-    handed_over: &HandedOver,
-    running: &Running,
-    headers: &HeaderMap,
-    preferences: &Preferences,
-) -> Response {
-    handed_over.set(running.id());
-    running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
-    answer::to_send(&running.report(), headers, preferences)
-}
-
-/// Hands a plan over, once its recipients are within the caller's quota.
-///
-/// # Errors
-/// A [`Problem`]; nothing was sent then, and the quota is as before.
-fn start(state: &State, caller: &Caller, plan: Plan, patience: Duration) -> Result<Running, Problem> {
+    sending.admit()?;
     let recipient_count = plan.recipient_count();
     caller.spend_recipients(recipient_count)?;
-    state.api.dispatcher.start(plan, patience).map_err(|error| {
-        caller.return_recipients(recipient_count);
-        overloaded(error)
-    })
-}
-
-/// Reads a body and plans the batch that it asks for; `refused` are faults found in the headers.
-///
-/// # Errors
-/// A [`Problem`] with every fault.
-pub async fn read_plan(
-    state: &State,
-    caller: &Caller,
-    headers: &HeaderMap,
-    body: Body,
-    refused: Vec<Fault>,
-) -> Result<Plan, Problem> {
-    let format = body::format(headers)?;
-    let held = state.bodies.read(headers, body).await?;
-    if held.len() <= LARGE_BODY_BYTES {
-        return plan(state, caller, format, &held, refused);
-    }
-    let (state, caller) = (state.clone(), caller.clone());
-    tokio::task::spawn_blocking(move || plan(&state, &caller, format, &held, refused)).await.unwrap_or_else(
-        |error| {
-            tracing::error!(%error, "Reading a request failed.");
-            Err(Problem::new(ProblemCode::Internal, "reading the request failed"))
-        },
-    )
-}
-
-fn plan(
-    state: &State,
-    caller: &Caller,
-    format: Format,
-    held: &HeldBody,
-    refused: Vec<Fault>,
-) -> Result<Plan, Problem> {
-    let api = &state.api;
-    let dispatcher = &api.dispatcher;
-    let context = Context {
-        id: dispatcher.new_batch_id(),
-        caller,
-        now: dispatcher.now(),
-        max_age: api.settings.batches.max_age,
-        most_routes: api.settings.limits.routes_per_batch,
-        most_recipients: api.settings.limits.recipients_per_batch,
-        provider_of: &|name| dispatcher.channel(name).map(|channel| channel.provider()),
-    };
-    let text = held.text()?;
-    let decoded = match format {
-        Format::Json => decode(text, &context),
-        Format::JsonLines => decode_lines(text, &context),
-    };
-    let decoded = match decoded {
-        Ok(decoded) => decoded,
-        Err(Refusal::NotJson(detail)) => return Err(Problem::new(ProblemCode::InvalidJson, detail)),
-        Err(Refusal::Fault(fault)) => return Err(Problem::faults(refused.into_iter().chain([fault]))),
-    };
-    let Decoded { batch, origins, faults, forbidden, route_indexes } = decoded;
-    if !forbidden.is_empty() {
-        return Err(Problem::forbidden_channels(forbidden));
-    }
-    let mut faults: Vec<_> = refused.into_iter().chain(faults).collect();
-    // The adapters judge what could be read even if something else is wrong: all faults in one answer.
-    let place = |route_index: usize, pointer: &str| {
-        origins.place(route_indexes.get(route_index).copied().unwrap_or(route_index), pointer)
-    };
-    match dispatcher.plan(batch) {
-        Ok(plan) if faults.is_empty() => return Ok(plan.with_pointers(place)),
-        Ok(_) => {}
-        Err(found) => {
-            let read_count = faults.len();
-            for RouteFault { route_index, fault } in found {
-                let fault = Fault { pointer: place(route_index, &fault.pointer), ..fault };
-                // A field that could not be read is no missing field.
-                if !faults.iter().take(read_count).any(|known| known.pointer == fault.pointer) {
-                    faults.push(fault);
-                }
+    match state.api.dispatcher.begin(plan, terms.clone()).await {
+        Ok(started) => {
+            if matches!(started, Started::Known(_)) {
+                caller.return_recipients(recipient_count);
             }
+            sending.answer(started, &terms).await
+        }
+        Err(error) => {
+            caller.return_recipients(recipient_count);
+            not_started(error)
         }
     }
-    Err(Problem::faults(faults))
-}
-
-/// Whether a new batch may come in now: asked before anything of the body is read.
-///
-/// `patience`: how long the turns of other batches may keep it waiting.
-///
-/// # Errors
-/// A [`Problem`] that says when to come back.
-pub fn admit(state: &State, patience: Duration) -> Result<(), Problem> {
-    let dispatcher = &state.api.dispatcher;
-    if dispatcher.is_draining() {
-        return Err(draining());
-    }
-    if dispatcher.running_count() >= state.api.settings.limits.batches_in_progress {
-        let detail = "too many batches are in progress";
-        return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
-    }
-    if dispatcher.is_overloaded(patience) {
-        let detail = "every channel has more to do than this request would wait for";
-        return Err(Problem::new(ProblemCode::Overloaded, detail).with_retry_after(RETRY_AFTER_SECONDS));
-    }
-    Ok(())
-}
-
-/// The refusal while the process ends.
-pub fn draining() -> Problem {
-    let detail = "this process is about to end: send the request again";
-    Problem::new(ProblemCode::Draining, detail).with_retry_after(RETRY_AFTER_SECONDS)
-}
-
-/// One channel has too much to do; the others may not.
-#[expect(clippy::needless_pass_by_value, reason = "it is mapped from an error")]
-pub fn overloaded(error: Overloaded) -> Problem {
-    let problem = Problem::new(ProblemCode::Overloaded, error.to_string());
-    problem.with_retry_after(RETRY_AFTER_SECONDS)
-}
-
-/// What asks for a batch that outlives the process, and so more than can be kept here.
-pub fn refuse_durable(headers: &HeaderMap, preferences: &Preferences) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut refuse = |what: &str| {
-        let detail = format!("{what}: {IN_MEMORY_ONLY}");
-        faults.push(Fault::new("", FaultCode::NotAllowed, detail));
-    };
-    if headers.contains_key("idempotency-key") {
-        refuse("no header `Idempotency-Key`");
-    }
-    if preferences.respond_async {
-        refuse("no `Prefer: respond-async`");
-    }
-    faults
 }

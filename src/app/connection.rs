@@ -1,6 +1,5 @@
 //! Carries one connection, HTTP/1.1 or HTTP/2, within its bounds of time and size.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -21,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use crate::api::answer::NoAnswer;
 use crate::app::activity::{Activity, Patience};
 use crate::app::server::Connections;
 use crate::app::watched::{AnsweredBody, AskedBody, WatchedStream};
@@ -189,6 +189,11 @@ impl Connections {
     }
 }
 
+/// A request that gets no answer: hyper ends its connection, or in HTTP/2 its stream.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the request gets no answer")]
+struct Unanswered;
+
 /// The router as the service of one connection, which hears of every request; each request names `peer`.
 fn service(
     router: &TowerToHyperService<axum::Router>,
@@ -197,8 +202,8 @@ fn service(
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<AnsweredBody>,
-    Error = Infallible,
-    Future: Future<Output = Result<Response<AnsweredBody>, Infallible>> + Send + 'static,
+    Error = Unanswered,
+    Future: Future<Output = Result<Response<AnsweredBody>, Unanswered>> + Send + 'static,
 > + Unpin
 + use<> {
     let (router, activity) = (router.clone(), Arc::clone(activity));
@@ -208,7 +213,10 @@ fn service(
         let mut open = activity.ask();
         let answer = router.call(request.map(|body| AskedBody::new(body, Arc::clone(&activity))));
         async move {
-            let response = answer.await?;
+            let Ok(response) = answer.await;
+            if response.extensions().get::<NoAnswer>().is_some() {
+                return Err(Unanswered);
+            }
             open.answer();
             Ok(response.map(|body| AnsweredBody::new(body, open)))
         }

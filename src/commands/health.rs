@@ -43,7 +43,7 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
 }
 
 /// Where this machine reaches a listener: one on all addresses is on loopback too.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),

@@ -1,14 +1,21 @@
 //! The command line: one command per file.
 //!
-//! Exit codes: 0 = done, 64 = the command line cannot be understood, 1 = anything else.
+//! Exit codes: 0 = done, 64 = the command line or what it names cannot be used, 2 and 3 = a send of which only some or
+//! none were accepted, 1 = anything else.
 
+mod batch_request;
 mod check;
 mod completions;
 mod demo;
 mod exchange;
+mod gateway;
 mod health;
+mod input_error;
 mod keygen;
 mod manual;
+mod plan;
+mod refusal;
+mod send;
 mod serve;
 
 #[cfg(test)]
@@ -22,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::commands::input_error::InputError;
 use crate::config::{self, LoadError, Settings};
 use crate::providers::REGISTRY;
 
@@ -43,6 +51,13 @@ struct CommandLine {
 enum Command {
     /// Run the gateway (the default)
     Serve(serve::Arguments),
+    /// Send a batch through a running gateway and wait for its report
+    ///
+    /// Exits 0 if everybody was accepted, 2 if some were, 3 if nobody was; 64 if the command line or a file that it
+    /// names cannot be used, 1 for anything else.
+    Send(Box<send::Arguments>),
+    /// Show the calls that a send would make, without making them
+    Plan(Box<plan::Arguments>),
     /// Rehearse one batch per provider against built-in stand-ins
     Demo,
     /// Say what is wrong with the configuration, without starting anything
@@ -78,6 +93,16 @@ enum CommandError {
     Exchange { address: String, source: exchange::ExchangeError },
     #[error("the gateway answers with status {0}")]
     Status(u16),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Gateway(#[from] gateway::GatewayError),
+    #[error(transparent)]
+    Refused(#[from] refusal::Refusal),
+    #[error(transparent)]
+    Send(#[from] Box<send::SendError>),
+    #[error("the plan cannot be read")]
+    Plan(#[source] serde_json::Error),
     #[error("there is no command of that name")]
     NoSuchCommand,
     #[error("the URL must read http://host:port/path")]
@@ -118,12 +143,13 @@ pub fn run(
     match CommandLine::try_parse_from(arguments) {
         Ok(line) => {
             let environment = environment.into_iter().collect();
-            match execute(line, environment, output) {
-                Ok(()) => ExitCode::SUCCESS,
+            match execute(line, environment, output, errors) {
+                Ok(code) => code,
                 Err(error) => {
                     // If even this cannot be written, the exit code says it.
                     drop(explain(&error, errors));
-                    ExitCode::FAILURE
+                    let is_usage = matches!(error, CommandError::Input(_));
+                    if is_usage { ExitCode::from(USAGE_FAULT) } else { ExitCode::FAILURE }
                 }
             }
         }
@@ -145,11 +171,14 @@ fn execute(
     line: CommandLine,
     environment: Vec<(OsString, OsString)>,
     output: &mut dyn Write,
-) -> Result<(), CommandError> {
+    errors: &mut dyn Write,
+) -> Result<ExitCode, CommandError> {
     let sources = Sources { file: line.config, environment };
     match line.command {
         None => serve::run(sources, &serve::Arguments::default()),
         Some(Command::Serve(arguments)) => serve::run(sources, &arguments),
+        Some(Command::Send(arguments)) => return send::run(sources, &arguments, output, errors),
+        Some(Command::Plan(arguments)) => plan::run(sources, &arguments, output),
         Some(Command::Demo) => demo::run(output),
         Some(Command::Check(arguments)) => check::run(sources, &arguments, output),
         Some(Command::Keygen(arguments)) => keygen::run(&arguments, output),
@@ -157,6 +186,7 @@ fn execute(
         Some(Command::Completions(arguments)) => completions::run(&arguments, CommandLine::command(), output),
         Some(Command::Man(arguments)) => manual::run(&arguments, CommandLine::command(), output),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// One line per fault of a configuration; else the error and what caused it.
@@ -173,7 +203,11 @@ fn explain(error: &CommandError, errors: &mut dyn Write) -> io::Result<()> {
         write!(errors, ": {source}")?;
         cause = source.source();
     }
-    writeln!(errors)
+    writeln!(errors)?;
+    if let CommandError::Send(error) = error {
+        writeln!(errors, "{}", error.advice)?;
+    }
+    Ok(())
 }
 
 /// A runtime for commands that are a few requests long.

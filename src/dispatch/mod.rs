@@ -19,76 +19,34 @@ pub mod retry_budget;
 mod run;
 pub mod running;
 pub mod settings;
+pub mod start;
 pub mod token;
 mod turn;
 pub mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
-use crate::dispatch::gate::Place;
-use crate::dispatch::journal::Written;
-use crate::dispatch::plan::{Plan, PlannedRoute, RouteFault};
+use crate::dispatch::plan::{Plan, RouteFault};
 use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Report;
-use crate::store::durable::{Durable, IdempotencyKey, KnownKey};
-use crate::store::{Store, StoreError};
+use crate::store::durable::Durable;
+use crate::store::{Filter, Store, StoreError, Summary};
 use crate::telemetry::metrics::Metrics;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
 pub struct Dispatcher {
     shared: Arc<Shared>,
-}
-
-/// A channel has more to do than it may keep waiting.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("channel `{channel}` has too much to do")]
-pub struct Overloaded {
-    /// Which channel.
-    pub channel: ChannelName,
-}
-
-/// A durable batch that was asked for.
-pub enum Started {
-    /// It runs.
-    New(Running),
-    /// Its key names an earlier one.
-    Known(KnownKey),
-}
-
-/// Why a durable batch was not started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// One of its channels has no room.
-    #[error(transparent)]
-    Overloaded(Overloaded),
-    /// Nothing survives this process.
-    #[error("batches are kept in memory only")]
-    NotDurable,
-    /// It could not be written.
-    #[error("the batch could not be written")]
-    Store(#[source] StoreError),
-}
-
-/// Takes every route's place in its channel's backlog.
-fn enter(plan: &Plan, patience: Duration) -> Result<Vec<Place>, Overloaded> {
-    let full = |planned: &PlannedRoute| Overloaded { channel: planned.channel.name().clone() };
-    // Before any of them enters: routes of one batch do not count as others.
-    if let Some(planned) = plan.routes.iter().find(|planned| planned.is_kept_waiting(patience)) {
-        return Err(full(planned));
-    }
-    plan.routes.iter().map(|planned| planned.enter().ok_or_else(|| full(planned))).collect()
 }
 
 /// What all channels and batches share.
@@ -193,64 +151,6 @@ impl Dispatcher {
         Plan::new(&self.shared, batch)
     }
 
-    /// Hands a planned batch over: from here on it runs to its end whatever becomes of the caller.
-    ///
-    /// `patience`: how long the turns of others may keep it waiting; [`Duration::MAX`] = as long as it takes.
-    ///
-    /// # Errors
-    /// [`Overloaded`] if one of its channels has no room; nothing was sent then, and nothing will be.
-    pub fn start(&self, plan: Plan, patience: Duration) -> Result<Running, Overloaded> {
-        let places = enter(&plan, patience)?;
-        let running = Running::new(plan);
-        self.hand_over(&running, places);
-        Ok(running)
-    }
-
-    fn hand_over(&self, running: &Running, places: Vec<Place>) {
-        self.shared.running().insert(running.id(), running.clone());
-        let span = tracing::debug_span!("batch", batch.id = %running.id());
-        self.shared.tasks.spawn(run::run(Arc::clone(&self.shared), running.clone(), places).instrument(span));
-    }
-
-    /// Writes a planned batch and hands it over: it runs to its end whatever becomes of this process.
-    ///
-    /// `patience`: as for [`Dispatcher::start`].
-    ///
-    /// # Errors
-    /// [`StartError`]; except for [`StoreError::Unsettled`] nothing was sent then, and nothing will be.
-    pub async fn start_durable(
-        &self,
-        plan: Plan,
-        key: Option<IdempotencyKey>,
-        patience: Duration,
-    ) -> Result<Started, StartError> {
-        let store = self.shared.store.durable().ok_or(StartError::NotDurable)?;
-        let places = enter(&plan, patience).map_err(StartError::Overloaded)?;
-        let running = Running::new(plan);
-        match journal::accept(store, &running, key).await {
-            Ok(Written::Yes) => {
-                self.hand_over(&running, places);
-                Ok(Started::New(running))
-            }
-            Ok(Written::KeyTaken(known)) => Ok(Started::Known(known)),
-            Err(error) => Err(StartError::Store(error)),
-        }
-    }
-
-    /// Writes a batch that runs, so that it survives this process from then on; returns when that is done.
-    ///
-    /// Does nothing where nothing survives.
-    pub async fn make_durable(&self, running: &Running) {
-        let (shared, running) = (Arc::clone(&self.shared), running.clone());
-        // A task of its own: the batch's calls wait for what was begun here, also if the caller hangs up.
-        let written = self.shared.tasks.spawn(async move {
-            if let Some(store) = shared.store.durable() {
-                journal::promote(store, &running).await;
-            }
-        });
-        let _ = written.await;
-    }
-
     /// Starts no further call of a batch; those in flight finish. Returns when that is written where the batch is
     /// durable. Without effect once the batch is over.
     pub async fn cancel(&self, running: &Running) {
@@ -278,6 +178,27 @@ impl Dispatcher {
             Some(running) => Ok(Some(running.report())),
             None => self.shared.store.find(id).await,
         }
+    }
+
+    /// Recent batches, newest first: those that run here as they stand, the others as they are recorded.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the records cannot be read.
+    pub async fn list(&self, filter: Filter) -> Result<Vec<Summary>, StoreError> {
+        let running: Vec<Running> = {
+            let running = self.shared.running();
+            running.values().filter(|running| filter.takes_batch(running.batch())).cloned().collect()
+        };
+        let most = filter.most;
+        let mut lines: Vec<Summary> = running.iter().map(Running::summary).collect();
+        lines.retain(|line| filter.status.is_none_or(|status| status == line.status()));
+        let here: HashSet<BatchId> = running.iter().map(Running::id).collect();
+        // Those that run here may be recorded too, and stand in the way of others then.
+        let recorded = self.shared.store.list(Filter { most: most.saturating_add(here.len()), ..filter });
+        lines.extend(recorded.await?.into_iter().filter(|line| !here.contains(&line.id)));
+        lines.sort_by_key(|line| std::cmp::Reverse(line.id));
+        lines.truncate(most);
+        Ok(lines)
     }
 
     /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.

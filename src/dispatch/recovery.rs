@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::dispatch::Dispatcher;
 use crate::dispatch::plan::Plan;
 use crate::dispatch::running::Running;
-use crate::dispatch::{Dispatcher, enter};
+use crate::dispatch::start::{enter, hand_over};
 use crate::domain::batch::RetryUnknown;
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::id::BatchId;
@@ -132,7 +133,7 @@ impl Dispatcher {
         if unfinished.is_canceled {
             running.cancel();
         }
-        self.hand_over(&running, places);
+        hand_over(&self.shared, &running, places);
         Ok(())
     }
 }

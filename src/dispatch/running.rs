@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::plan::{Plan, PlannedRoute, eta};
 use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
-use crate::domain::outcome::{Outcome, Outcomes};
+use crate::domain::outcome::{Counts, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
 use crate::domain::report::{Report, RouteReport, Settled, Warning};
+use crate::store::Summary;
 use crate::store::durable::Chunk;
 
 /// A handle to a batch that runs or has ended; it belongs to the application, not to a connection.
@@ -113,6 +114,12 @@ impl Running {
     #[must_use]
     pub fn report(&self) -> Arc<Report> {
         self.0.report()
+    }
+
+    /// Its line in a list.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        self.0.summary()
     }
 
     /// Starts no further call; those in flight finish. Without effect once the batch is over.
@@ -300,6 +307,27 @@ impl State {
         Arc::new(Report { eta: eta(open, true), ..report })
     }
 
+    fn summary(&self) -> Summary {
+        let progress = self.progress();
+        if let Some(report) = self.outcome.get() {
+            return Summary::of(report);
+        }
+        let batch = &self.plan.batch;
+        let mut counts = Counts::default();
+        for (planned, route) in self.plan.routes.iter().zip(&progress.routes) {
+            counts += route.counts(planned);
+        }
+        Summary {
+            id: batch.id,
+            client_ref: batch.client_ref.clone(),
+            created_at: batch.created_at,
+            completed_at: None,
+            canceled: false,
+            channels: batch.routes.iter().map(|route| route.channel.clone()).collect(),
+            counts,
+        }
+    }
+
     fn snapshot(&self, progress: &Progress) -> Report {
         let routes = self.plan.routes.iter().zip(&progress.routes);
         let routes =
@@ -362,6 +390,16 @@ impl RouteProgress {
         let decided: usize = self.settled.values().map(|settled| settled.positions.len()).sum();
         let unsent = planned.unsent.as_ref().map_or(0, |unsent| unsent.positions.len());
         recipients.saturating_sub(decided + unsent)
+    }
+
+    fn counts(&self, planned: &PlannedRoute) -> Counts {
+        let mut counts = Counts::default();
+        for settled in self.settled.values().chain(&planned.unsent) {
+            counts += settled.outcomes.counts();
+        }
+        counts.pending = self.pending(planned);
+        counts.total += counts.pending;
+        counts
     }
 
     fn report(&self, planned: &PlannedRoute, settled: Vec<Settled>) -> RouteReport {

@@ -18,12 +18,17 @@ pub fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
+/// What a shared text takes in memory beside its own bytes: two counters.
+const SHARED_TEXT_BYTES: usize = 2 * size_of::<usize>();
+
 /// The recipients of one route, in the caller's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecipientList {
     text: String,
     ends: Vec<u32>,
     references: Vec<(u32, Arc<str>)>,
+    /// Bytes of the references' own pieces of memory.
+    reference_bytes: usize,
 }
 
 impl RecipientList {
@@ -34,6 +39,7 @@ impl RecipientList {
             text: String::with_capacity(text_bytes),
             ends: Vec::with_capacity(count),
             references: Vec::new(),
+            reference_bytes: 0,
         }
     }
 
@@ -45,6 +51,7 @@ impl RecipientList {
 
     /// Appends one recipient with the caller's own reference for it.
     pub fn push_with_reference(&mut self, id: &str, reference: Arc<str>) {
+        self.reference_bytes += reference.len() + SHARED_TEXT_BYTES;
         self.references.push((narrow(self.ends.len()), reference));
         self.push(id);
     }
@@ -70,7 +77,11 @@ impl RecipientList {
     /// Bytes that the list takes in memory, roughly.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len() + size_of::<u32>() * self.ends.len()
+        let reference = size_of::<(u32, Arc<str>)>();
+        self.text.len()
+            + size_of::<u32>() * self.ends.len()
+            + reference * self.references.len()
+            + self.reference_bytes
     }
 
     /// The id at `position`; empty beyond the end.

@@ -8,6 +8,9 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::outcome::{Counts, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList, narrow};
 
+/// Most results that stand in an answer that reports; of a larger batch it only has the link.
+pub const MOST_INLINE_RESULTS: usize = 1000;
+
 /// A batch as it stands: final, or a snapshot while it runs.
 #[derive(Clone, Debug)]
 pub struct Report {

@@ -2,6 +2,8 @@
 
 pub mod durable;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod model;
 pub mod opened;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -19,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::outcome::Counts;
 use crate::domain::report::{Report, Status};
@@ -129,17 +132,26 @@ impl Filter {
     /// Whether it takes this batch.
     #[must_use]
     pub fn takes(&self, report: &Report) -> bool {
-        (self.caller.is_none() || self.caller == report.batch.caller)
-            && self.status.is_none_or(|status| status == report.status())
-            && self.before.is_none_or(|before| report.batch.id < before)
-            && self
-                .channel
-                .as_ref()
-                .is_none_or(|channel| report.routes.iter().any(|route| route.channel == *channel))
+        self.status.is_none_or(|status| status == report.status()) && self.takes_batch(&report.batch)
+    }
+
+    /// Whether it takes a batch whatever its status.
+    #[must_use]
+    pub fn takes_batch(&self, batch: &Batch) -> bool {
+        let has_channel = |channel: &ChannelName| batch.routes.iter().any(|route| route.channel == *channel);
+        (self.caller.is_none() || self.caller == batch.caller)
+            && self.before.is_none_or(|before| batch.id < before)
+            && self.channel.as_ref().is_none_or(has_channel)
     }
 }
 
 impl Summary {
+    /// How far the batch is.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        Status::of(self.completed_at, self.canceled)
+    }
+
     /// The line of this batch.
     #[must_use]
     pub fn of(report: &Report) -> Self {

@@ -11,6 +11,7 @@ mod check_connect;
 #[cfg(feature = "postgres")]
 #[expect(dead_code, reason = "the tests of the store itself use the rest")]
 mod cluster;
+mod command_line;
 mod conformance;
 mod fake_provider;
 mod fault_proxy;

@@ -73,6 +73,10 @@ impl Process {
         self.child.wait().unwrap()
     }
 
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn connect(&self) -> std::io::Result<RawCaller> {
         TcpStream::connect(self.address).await.map(RawCaller::new)
     }
@@ -83,6 +87,13 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The body of what is at a path.
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let mut caller = self.connect().await.unwrap();
+        caller.write(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await;
+        caller.answer().await.unwrap().body
     }
 
     async fn ask(&self, request: &[u8]) -> (u16, String) {

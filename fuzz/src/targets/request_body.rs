@@ -157,6 +157,11 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             let request =
                 format!(r#"4{{"channel":"{channel}","from":"{from}","to":{to},{message},{options}}}"#);
             seeds.push(request.into_bytes());
+            let head = format!(r#"{{"channel":"{channel}","from":"{from}",{message},{options}}}"#);
+            let entry = serde_json::json!({"id": id, "ref": "@ref"});
+            seeds.extend(
+                ["1", "3"].map(|kind| format!("{kind}{head}\r\n7\n\n {entry}\n\"{taken}\"").into_bytes()),
+            );
             let route = format!(r#"{{"channel":"{channel}","from":"{from}","to":{to}}}"#);
             seeds.push(format!(r#"4{{"routes":[{route},{route}],{message}}}"#).into_bytes());
         }

@@ -57,25 +57,18 @@ impl Allowance {
 }
 
 /// The recipients of one `to`, as far as they could be read.
-#[derive(Debug)]
-pub struct Entries<'b> {
+#[derive(Debug, Default)]
+pub struct Entries {
     list: RecipientList,
     faults: Vec<Fault>,
     next_index: usize,
-    allowance: &'b Allowance,
 }
 
-impl<'b> Entries<'b> {
-    /// None so far.
+impl Entries {
+    /// Bytes that the recipients take in memory, roughly.
     #[must_use]
-    pub fn new(allowance: &'b Allowance) -> Self {
-        Self { list: RecipientList::default(), faults: Vec::new(), next_index: 0, allowance }
-    }
-
-    /// Whether there was no entry at all, sound or not.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.next_index == 0
+    pub fn bytes(&self) -> usize {
+        self.list.bytes()
     }
 
     /// The list, and what was wrong with single entries; pointers are relative to `to` (`/3/ref`).
@@ -84,28 +77,43 @@ impl<'b> Entries<'b> {
         (self.list, self.faults)
     }
 
-    /// Reads one entry: a valid JSON value without white space around it.
-    pub fn read(&mut self, token: &str) {
+    /// Counts an entry that is not looked at because it has more than `most_bytes` bytes.
+    pub fn skip_long(&mut self, most_bytes: usize, allowance: &Allowance) {
         let index = self.next_index;
         self.next_index += 1;
-        if !self.allowance.take_recipient() {
+        if allowance.take_recipient() {
+            let detail = format!("has more than {most_bytes} bytes");
+            self.fault(Fault::new(format!("/{index}"), FaultCode::TooLarge, detail), allowance);
+        }
+    }
+
+    /// How many entries there were, sound or not.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.next_index
+    }
+
+    /// Reads one entry: a valid JSON value without white space around it.
+    pub fn read(&mut self, token: &str, allowance: &Allowance) {
+        let index = self.next_index;
+        self.next_index += 1;
+        if !allowance.take_recipient() {
             return;
         }
         match token.as_bytes().first() {
-            Some(b'"') => self.read_text(index, token),
-            Some(b'{') => self.read_object(index, token),
+            Some(b'"') => self.read_text(index, token, allowance),
+            Some(b'{') => self.read_object(index, token, allowance),
             _ => match read_id(token) {
                 Some(digits) => self.list.push(&digits),
-                None => self.fault(Fault::new(
-                    format!("/{index}"),
-                    FaultCode::WrongType,
-                    "must be a string, a whole number or an object with `id`",
-                )),
+                None => {
+                    let detail = "must be a string, a whole number or an object with `id`";
+                    self.fault(Fault::new(format!("/{index}"), FaultCode::WrongType, detail), allowance);
+                }
             },
         }
     }
 
-    fn read_text(&mut self, index: usize, token: &str) {
+    fn read_text(&mut self, index: usize, token: &str, allowance: &Allowance) {
         let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
         if !inner.as_bytes().contains(&b'\\') {
             self.list.push(inner);
@@ -113,18 +121,17 @@ impl<'b> Entries<'b> {
         }
         match serde_json::from_str::<String>(token) {
             Ok(text) => self.list.push(&text),
-            Err(_) => self.fault(Fault::new(
-                format!("/{index}"),
-                FaultCode::WrongType,
-                "holds a text that is not valid Unicode",
-            )),
+            Err(_) => {
+                let detail = "holds a text that is not valid Unicode";
+                self.fault(Fault::new(format!("/{index}"), FaultCode::WrongType, detail), allowance);
+            }
         }
     }
 
-    fn read_object(&mut self, index: usize, token: &str) {
+    fn read_object(&mut self, index: usize, token: &str, allowance: &Allowance) {
         let mut fields = match Fields::parse(token, format!("/{index}"), Numbers::Strict) {
             Ok(fields) => fields,
-            Err(fault) => return self.fault(fault),
+            Err(fault) => return self.fault(fault, allowance),
         };
         if !fields.has("id") {
             fields.fault_at("id", FaultCode::Required, "`id` is required");
@@ -136,7 +143,7 @@ impl<'b> Entries<'b> {
             fields.fault_at("ref", FaultCode::TooLarge, detail);
         }
         for fault in fields.finish() {
-            self.fault(fault);
+            self.fault(fault, allowance);
         }
         match (id, reference) {
             (Some(id), Some(reference)) => self.list.push_with_reference(&id, reference),
@@ -146,8 +153,8 @@ impl<'b> Entries<'b> {
     }
 
     /// Records a fault, of which one request lists only the first few; one is enough to refuse it.
-    pub fn fault(&mut self, fault: Fault) {
-        if self.allowance.take_fault() {
+    pub fn fault(&mut self, fault: Fault, allowance: &Allowance) {
+        if allowance.take_fault() {
             self.faults.push(fault);
         }
     }
@@ -157,7 +164,7 @@ impl<'b> Entries<'b> {
 pub struct EntriesSeed<'b>(pub &'b Allowance);
 
 impl<'de, 'b> DeserializeSeed<'de> for EntriesSeed<'b> {
-    type Value = Shape<Entries<'b>>;
+    type Value = Shape<Entries>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -165,14 +172,14 @@ impl<'de, 'b> DeserializeSeed<'de> for EntriesSeed<'b> {
 }
 
 impl<'de, 'b> Visitor<'de> for EntriesSeed<'b> {
-    type Value = Shape<Entries<'b>>;
+    type Value = Shape<Entries>;
 
     visit_other_shapes!(map);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Entries::new(self.0);
+        let mut entries = Entries::default();
         while let Some(entry) = sequence.next_element::<&'de RawValue>()? {
-            entries.read(entry.get());
+            entries.read(entry.get(), self.0);
         }
         Ok(Shape::Right(entries))
     }

@@ -2,6 +2,7 @@
 
 pub mod common;
 pub mod entries;
+pub mod lines;
 pub mod message;
 pub mod options;
 pub mod request;

@@ -6,8 +6,8 @@ use crate::adapter::fields::Fields;
 use crate::domain::batch::{OnInvalid, RetryUnknown};
 use crate::domain::fault::FaultCode;
 
-/// What this version answers to everything that needs a batch to outlive the process.
-pub const IN_MEMORY_ONLY: &str = "this version keeps batches in memory only";
+/// The answer to everything that needs a batch to outlive the process where no store does.
+pub const IN_MEMORY_ONLY: &str = "batches are kept in memory only here (store.url)";
 
 /// The options of a batch.
 #[derive(Clone, Copy, Debug, Default)]

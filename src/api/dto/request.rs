@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::adapter::fields::{Fields, Numbers};
 use crate::api::dto::common::{Common, Origins};
-use crate::api::dto::entries::{Allowance, Entries};
+use crate::api::dto::entries::Allowance;
 use crate::api::dto::options::Options;
 use crate::api::dto::routes::{Reader, refuse_short_form};
-use crate::api::dto::source::{Shape, Source, Unreadable, parse};
+use crate::api::dto::source::{Source, Unreadable, parse};
 use crate::api::keys::caller::Caller;
 use crate::domain::batch::Batch;
 use crate::domain::fault::{Fault, FaultCode};
@@ -65,49 +65,21 @@ pub enum Refusal {
 /// [`Refusal`] if there is nothing to judge; what is wrong in detail is in [`Decoded::faults`].
 pub fn decode(text: &str, context: &Context<'_>) -> Result<Decoded, Refusal> {
     let allowance = Allowance::new(context.most_recipients);
-    match parse(text, &allowance, context.most_routes) {
-        Ok(source) => Ok(build(source, &allowance, context)),
-        Err(Unreadable::NotJson(detail)) => Err(Refusal::NotJson(detail)),
-        Err(Unreadable::Fault(fault)) => Err(Refusal::Fault(fault)),
-    }
-}
-
-/// Reads a stream of lines: first the short form without `to`, then one recipient a line; empty lines are
-/// skipped.
-///
-/// # Errors
-/// As [`decode`]; pointers of recipients count the recipients, not the lines.
-pub fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusal> {
-    let allowance = Allowance::new(context.most_recipients);
-    let mut lines = text.lines().enumerate();
-    let head = lines.next().map_or("", |(_, line)| line);
-    let mut source = match parse(head, &allowance, context.most_routes) {
-        Ok(source) => source,
-        Err(Unreadable::NotJson(detail)) => return Err(Refusal::NotJson(format!("line 1: {detail}"))),
-        Err(Unreadable::Fault(fault)) => return Err(Refusal::Fault(fault)),
-    };
-    let mut entries = Entries::new(&allowance);
-    if source.to.is_some() || source.routes.is_some() {
-        let detail = "the first line is the short form without `to`; recipients follow, one a line";
-        entries.fault(Fault::new("", FaultCode::Conflict, detail));
-    }
-    for (line_index, line) in lines {
-        // All that JSON calls white space: of several carriage returns `lines` takes away one.
-        let line = line.trim_matches([' ', '\t', '\r']);
-        if line.is_empty() {
-            continue;
-        }
-        if let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(line) {
-            return Err(Refusal::NotJson(format!("line {}: {error}", line_index + 1)));
-        }
-        entries.read(line);
-    }
-    source.to = Some(Shape::Right(entries));
-    source.routes = None;
+    let source = parse(text, &allowance, context.most_routes)?;
     Ok(build(source, &allowance, context))
 }
 
-fn build(source: Source<'_, '_>, allowance: &Allowance, context: &Context<'_>) -> Decoded {
+impl From<Unreadable> for Refusal {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::NotJson(detail) => Self::NotJson(detail),
+            Unreadable::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+/// Makes of what was taken apart as much of a request as is sound.
+pub fn build(source: Source<'_>, allowance: &Allowance, context: &Context<'_>) -> Decoded {
     let mut fields = Fields::from_members(source.members, "", Numbers::Strict);
     for name in source.repeated {
         fields.fault_at(name, FaultCode::Conflict, "is given twice");

@@ -53,7 +53,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Reads the only route of the short form; `None` = a fault was added.
-    pub fn short_form(&mut self, fields: &mut Fields<'_>, to: Option<Shape<Entries<'_>>>) -> Option<Route> {
+    pub fn short_form(&mut self, fields: &mut Fields<'_>, to: Option<Shape<Entries>>) -> Option<Route> {
         if !fields.has("channel") {
             let detail = "give `channel` and `to`, or `routes`";
             fields.fault_at("channel", FaultCode::Required, detail);
@@ -69,7 +69,7 @@ impl<'c> Reader<'c> {
     pub fn full_form(
         &mut self,
         fields: &mut Fields<'_>,
-        routes: Shape<Routes<'_, '_>>,
+        routes: Shape<Routes<'_>>,
     ) -> (Vec<Option<Route>>, Vec<Vec<&'static str>>) {
         let Shape::Right(routes) = routes else {
             fields.fault_at("routes", FaultCode::WrongType, "must be an array of objects");
@@ -116,7 +116,7 @@ impl<'c> Reader<'c> {
     fn route(
         &mut self,
         fields: &mut Fields<'_>,
-        to: Option<Shape<Entries<'_>>>,
+        to: Option<Shape<Entries>>,
         common: Common,
         is_short: bool,
     ) -> Option<Route> {
@@ -206,7 +206,7 @@ impl<'c> Reader<'c> {
 }
 
 /// Reads `to`; whether it may be empty is for the provider's adapter to say.
-fn read_to(fields: &mut Fields<'_>, to: Option<Shape<Entries<'_>>>) -> Option<RecipientList> {
+fn read_to(fields: &mut Fields<'_>, to: Option<Shape<Entries>>) -> Option<RecipientList> {
     let entries = match to {
         Some(Shape::Right(entries)) => entries,
         Some(Shape::Other) => {

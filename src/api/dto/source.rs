@@ -67,22 +67,22 @@ pub(crate) use visit_other_shapes;
 
 /// One object of a request: the body itself, or a route.
 #[derive(Debug)]
-pub struct Source<'a, 'b> {
+pub struct Source<'a> {
     /// Every member but the two below, as it stands.
     pub members: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// The recipients.
-    pub to: Option<Shape<Entries<'b>>>,
+    pub to: Option<Shape<Entries>>,
     /// The routes; only the body itself has some.
-    pub routes: Option<Shape<Routes<'a, 'b>>>,
+    pub routes: Option<Shape<Routes<'a>>>,
     /// Which of the two was given more than once.
     pub repeated: Vec<&'static str>,
 }
 
 /// The value of `routes`.
 #[derive(Debug)]
-pub struct Routes<'a, 'b> {
+pub struct Routes<'a> {
     /// The first ones, as many as are allowed.
-    pub list: Vec<Shape<Source<'a, 'b>>>,
+    pub list: Vec<Shape<Source<'a>>>,
     /// How many there are.
     pub count: usize,
 }
@@ -100,11 +100,7 @@ pub enum Unreadable {
 ///
 /// # Errors
 /// [`Unreadable`] if it is no JSON, no object, or holds a number or a text that cannot be looked at.
-pub fn parse<'a, 'b>(
-    text: &'a str,
-    allowance: &'b Allowance,
-    most_routes: usize,
-) -> Result<Source<'a, 'b>, Unreadable> {
+pub fn parse<'a>(text: &'a str, allowance: &Allowance, most_routes: usize) -> Result<Source<'a>, Unreadable> {
     let seed = SourceSeed { allowance, most_routes: Some(most_routes) };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = seed.deserialize(&mut deserializer).and_then(|source| deserializer.end().map(|()| source));
@@ -152,7 +148,7 @@ struct SourceSeed<'b> {
 }
 
 impl<'de, 'b> DeserializeSeed<'de> for SourceSeed<'b> {
-    type Value = Shape<Source<'de, 'b>>;
+    type Value = Shape<Source<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -160,7 +156,7 @@ impl<'de, 'b> DeserializeSeed<'de> for SourceSeed<'b> {
 }
 
 impl<'de, 'b> Visitor<'de> for SourceSeed<'b> {
-    type Value = Shape<Source<'de, 'b>>;
+    type Value = Shape<Source<'de>>;
 
     visit_other_shapes!(seq);
 
@@ -194,7 +190,7 @@ impl<'de, 'b> Visitor<'de> for SourceSeed<'b> {
 struct RoutesSeed<'b>(&'b Allowance, usize);
 
 impl<'de, 'b> DeserializeSeed<'de> for RoutesSeed<'b> {
-    type Value = Shape<Routes<'de, 'b>>;
+    type Value = Shape<Routes<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -202,7 +198,7 @@ impl<'de, 'b> DeserializeSeed<'de> for RoutesSeed<'b> {
 }
 
 impl<'de, 'b> Visitor<'de> for RoutesSeed<'b> {
-    type Value = Shape<Routes<'de, 'b>>;
+    type Value = Shape<Routes<'de>>;
 
     visit_other_shapes!(map);
 

@@ -10,6 +10,13 @@ use crate::domain::outcome::Outcome;
 pub const HEADER: &[u8] = b"index,channel,recipient,chatroom_id,ref,status,evidence,message_id,attempts,\
 error_code,error_source,error_cause,error_retryable,provider_code,provider_message,hint\r\n";
 
+/// What a formula begins with in some spreadsheet and language. White space is skipped, so that the formula behind
+/// it would run; the last four are the full-width forms.
+///
+/// Source: OWASP, CSV Injection, read 2026-11-21.
+const FORMULA_BEGINNINGS: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
 /// Writes one result as one line.
 pub fn push_row(out: &mut Vec<u8>, row: &Row<'_>) {
     let recipients = &row.route.recipients;
@@ -58,8 +65,7 @@ fn push_next(out: &mut Vec<u8>, text: &str) {
 
 /// Writes one cell; what a spreadsheet would take for a formula gets an apostrophe in front.
 pub fn push_cell(out: &mut Vec<u8>, text: &str) {
-    // Tab and carriage return are skipped by spreadsheets, so that the formula behind them would run.
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let is_formula = text.starts_with(FORMULA_BEGINNINGS);
     let is_quoted = text.contains([',', '"', '\r', '\n']);
     if is_quoted {
         out.push(b'"');

@@ -8,10 +8,8 @@ use crate::api::report::outcome_name;
 use crate::api::report::walk::{Row, rows};
 use crate::domain::id::BatchId;
 use crate::domain::outcome::Counts;
-use crate::domain::report::{Eta, Report, RouteReport, Warning};
-
-/// Most results that stand in the report itself; of a larger batch it only has the link.
-const MOST_INLINE_RESULTS: usize = 1000;
+use crate::domain::report::{Eta, MOST_INLINE_RESULTS, Report, RouteReport, Warning};
+use crate::store::Summary;
 
 /// Writes a report.
 #[must_use]
@@ -64,6 +62,35 @@ pub fn page<'a>(page_rows: impl Iterator<Item = Row<'a>>, next_page_token: &str)
     out
 }
 
+/// Writes one page of a list of batches; `next_page_token` as above.
+#[must_use]
+pub fn list(lines: &[Summary], next_page_token: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512 * lines.len() + 64);
+    out.extend_from_slice(b"{\"batches\":");
+    push_list(&mut out, lines.iter(), push_summary);
+    out.extend_from_slice(b",\"next_page_token\":");
+    push_json_string(&mut out, next_page_token);
+    out.push(b'}');
+    out
+}
+
+/// Writes what a list says of a batch.
+fn push_summary(out: &mut Vec<u8>, line: &Summary) {
+    push_id(out, line.id);
+    push_optional(out, "client_ref", line.client_ref.as_deref());
+    push_optional(out, "status", Some(line.status().as_str()));
+    push_optional(out, "outcome", outcome_name(line.status(), &line.counts));
+    push_optional(out, "created_at", Some(&time(line.created_at)));
+    push_optional(out, "completed_at", line.completed_at.map(time).as_deref());
+    out.extend_from_slice(b",\"channels\":");
+    push_list(out, line.channels.iter(), |out, channel| push_json_string(out, channel.as_str()));
+    out.extend_from_slice(b",\"counts\":");
+    push_counts(out, &line.counts);
+    out.extend_from_slice(b",\"links\":");
+    push_links(out, line.id);
+    out.push(b'}');
+}
+
 fn push_rows<'a>(out: &mut Vec<u8>, rows: impl Iterator<Item = Row<'a>>) {
     let mut writer = LineWriter::default();
     let mut is_first = true;
@@ -93,7 +120,7 @@ fn push_head(out: &mut Vec<u8>, report: &Report, counts: &Counts) {
         push_list(out, resends, |out, id| push_json_string(out, &id));
     }
     push_optional(out, "status", Some(report.status().as_str()));
-    push_optional(out, "outcome", outcome_name(report, counts));
+    push_optional(out, "outcome", outcome_name(report.status(), counts));
     if report.routes.iter().any(|route| route.is_sandbox) {
         out.extend_from_slice(b",\"sandbox\":true");
     }

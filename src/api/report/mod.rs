@@ -11,12 +11,12 @@ pub mod walk;
 mod tests;
 
 use crate::domain::outcome::{Counts, Outcome};
-use crate::domain::report::Report;
+use crate::domain::report::Status;
 
 /// What a batch came to, in a word; `None` while it runs.
 #[must_use]
-pub const fn outcome_name(report: &Report, counts: &Counts) -> Option<&'static str> {
-    if !report.is_over() {
+pub const fn outcome_name(status: Status, counts: &Counts) -> Option<&'static str> {
+    if matches!(status, Status::Processing) {
         return None;
     }
     Some(if counts.accepted == counts.total {

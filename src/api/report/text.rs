@@ -53,7 +53,7 @@ pub fn report(report: &Report, counts: &Counts) -> String {
 fn headline(report: &Report, counts: &Counts) -> String {
     let sandbox = if report.routes.iter().any(|route| route.is_sandbox) { "  (sandbox)" } else { "" };
     let status = report.status().as_str();
-    match outcome_name(report, counts) {
+    match outcome_name(report.status(), counts) {
         Some(outcome) => format!("{status}, {outcome}{sandbox}"),
         None => format!("{status}{sandbox}"),
     }
@@ -114,7 +114,8 @@ fn push_not_accepted(text: &mut String, report: &Report, counts: &Counts) {
 
 /// The same text without what a terminal would act on: control characters and marks that turn the direction
 /// of writing.
-fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     let is_harmful = |character: char| {
         character.is_control()
             || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

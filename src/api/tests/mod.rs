@@ -1,6 +1,7 @@
 //! The API as a whole, on a paused clock, with a made-up provider behind a scripted transport.
 
 mod keys;
+mod lines;
 mod metrics;
 mod quotas;
 mod reading;

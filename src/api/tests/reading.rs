@@ -1,5 +1,7 @@
 use axum::body::Body;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::api::tests::rig::{Answered, Rig, request};
 
@@ -67,6 +69,27 @@ async fn results_stream_as_lines_and_as_csv() {
     assert!(rows[0].starts_with("index,channel,recipient,"));
     assert!(rows[1].starts_with("3000,main,bad,,,failed,"));
     assert_eq!(rows.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_results_comes_in_small_pieces() {
+    let rig = Rig::new();
+    let ids: Vec<_> = (0..10_000).map(|number| format!("user{number:05}")).collect();
+    let id = sent(&rig, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for (accept, header_lines) in [("application/x-ndjson", 0), ("text/csv", 1)] {
+        let path = format!("/v1/batches/{id}/results");
+        let asked = request("GET", &path, &[("accept", accept)], Body::empty());
+        let mut body = rig.router.clone().oneshot(asked).await.unwrap().into_body();
+        let (mut pieces, mut lines) = (0, 0);
+        while let Some(frame) = body.frame().await {
+            let piece = frame.unwrap().into_data().unwrap();
+            assert!(piece.len() < 70_000, "{accept}: {}", piece.len());
+            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+            pieces += 1;
+        }
+        assert_eq!(lines, 10_000 + header_lines, "{accept}");
+        assert!(pieces > 5, "{accept}: {pieces}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +180,7 @@ async fn what_is_not_there_is_a_problem() {
 async fn another_method_is_405_with_the_right_ones() {
     let rig = Rig::new();
     for (method, path, allowed) in [
-        ("DELETE", "/v1/batches", "POST"),
+        ("DELETE", "/v1/batches", "GET,HEAD,POST"),
         ("GET", "/v1/batches/plan", "POST"),
         ("PUT", "/v1/channels", "GET,HEAD"),
     ] {

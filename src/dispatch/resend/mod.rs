@@ -15,11 +15,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use tracing::error;
 
+use crate::dispatch::Dispatcher;
 use crate::dispatch::plan::{Plan, RouteFault};
 use crate::dispatch::resend::permission::{NotResent, Permission};
 use crate::dispatch::resend::select::{Part, Selection, select};
-use crate::dispatch::running::Running;
-use crate::dispatch::{Dispatcher, Overloaded};
+use crate::dispatch::start::{StartError, Started, Terms};
 use crate::domain::batch::{Batch, OnInvalid, Resend};
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
@@ -34,7 +34,7 @@ const RECORDING_PATIENCE: Duration = Duration::from_secs(5);
 const MANY_RESULTS: usize = 10_000;
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// The batch whose recipients are meant.
     pub of: BatchId,
@@ -42,8 +42,8 @@ pub struct Request {
     pub wanted: Wanted,
     /// No attempt starts after this.
     pub expires_at: SystemTime,
-    /// How long the turns of other batches may keep it waiting.
-    pub patience: Duration,
+    /// How it is to be started.
+    pub terms: Terms,
     /// The trace that its log line names.
     pub trace_id: Option<TraceId>,
 }
@@ -83,9 +83,9 @@ pub enum Refusal {
     /// It can no longer be planned, e.g. since its channel is gone.
     #[error("the batch can no longer be sent")]
     Faults(Vec<RouteFault>),
-    /// One of its channels has too much to do.
+    /// It could not be started.
     #[error(transparent)]
-    Overloaded(Overloaded),
+    Start(StartError),
     /// The process is about to end.
     #[error("this process is about to end: send the request again")]
     Draining,
@@ -118,13 +118,14 @@ impl Dispatcher {
         self: &Arc<Self>,
         request: Request,
         permission: P,
-    ) -> Result<Running, NotResent<P::Denial>> {
+    ) -> Result<Started, NotResent<P::Denial>> {
         let dispatcher = Arc::clone(self);
+        let of = request.of;
         // A task of its own: a caller that hangs up must not leave a link to a batch that never started.
         let task =
             self.shared.tasks.spawn(async move { dispatcher.resend_in_turn(request, permission).await });
         task.await.unwrap_or_else(|error| {
-            error!(batch.id = %request.of, %error, "A resend broke.");
+            error!(batch.id = %of, %error, "A resend broke.");
             Err(Refusal::Internal.into())
         })
     }
@@ -133,19 +134,19 @@ impl Dispatcher {
         self: Arc<Self>,
         request: Request,
         permission: P,
-    ) -> Result<Running, NotResent<P::Denial>> {
+    ) -> Result<Started, NotResent<P::Denial>> {
         let _turn = self.shared.resending.lock().await;
         let family = self.family(request.of).await?;
         // Every member but the root is linked to its parent.
         let known_links = family.members.len().saturating_sub(1);
-        let child = self.narrow(family, request).await?;
+        let child = self.narrow(family, &request).await?;
         permission.allow(&child).map_err(NotResent::Denied)?;
         let mut plan = self.plan_resend(child, request.of).await?;
         plan.trace_id = request.trace_id;
         let recipient_count = plan.recipient_count();
         permission.take_recipients(recipient_count).map_err(NotResent::Denied)?;
         let begun = self.link_and_begin(plan, request, known_links).await;
-        if begun.is_err() {
+        if !matches!(begun, Ok(Started::New(_))) {
             permission.give_back_recipients(recipient_count);
         }
         Ok(begun?)
@@ -156,7 +157,7 @@ impl Dispatcher {
         plan: Plan,
         request: Request,
         known_links: usize,
-    ) -> Result<Running, Refusal> {
+    ) -> Result<Started, Refusal> {
         let batch = plan.batch();
         let (root, parent, child) = (batch.root(), request.of, batch.id);
         let link = Link { root, parent, child, known_links };
@@ -166,8 +167,11 @@ impl Dispatcher {
             Linked::ParentGone => return Err(Refusal::NotKept(parent)),
             Linked::FamilyChanged => return Err(Refusal::StillRunning(root)),
         }
-        let begun = self.begin(plan, request.patience);
-        if begun.is_err()
+        let begun = self.begin_unless_draining(plan, request.terms).await;
+        // What may have been written may go on in the next process.
+        let is_open = matches!(begun, Err(Refusal::Start(StartError::Store(StoreError::Unsettled))));
+        if !is_open
+            && !matches!(begun, Ok(Started::New(_)))
             && let Err(error) = self.shared.store.unlink(link).await
         {
             error!(batch.id = %parent, %error, "A link to a batch that was not started stays.");
@@ -175,11 +179,11 @@ impl Dispatcher {
         begun
     }
 
-    fn begin(&self, plan: Plan, patience: Duration) -> Result<Running, Refusal> {
+    async fn begin_unless_draining(&self, plan: Plan, terms: Terms) -> Result<Started, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        self.start(plan, patience).map_err(Refusal::Overloaded)
+        self.begin(plan, terms).await.map_err(Refusal::Start)
     }
 
     /// Everything that is known of the family of a batch.
@@ -220,19 +224,20 @@ impl Dispatcher {
     }
 
     /// The batch for those who are left, not planned yet.
-    async fn narrow(self: &Arc<Self>, family: Family, request: Request) -> Result<Batch, Refusal> {
+    async fn narrow(self: &Arc<Self>, family: Family, request: &Request) -> Result<Batch, Refusal> {
         let routes = family.members.iter().flat_map(|member| &member.routes);
         let result_count: usize = routes.map(|route| route.recipients.len()).sum();
         let dispatcher = Arc::clone(self);
+        let (wanted, expires_at) = (request.wanted, request.expires_at);
         let work = move || {
-            let Selection { parts, doubtful } = select(&family.named, &family.members, request.wanted);
+            let Selection { parts, doubtful } = select(&family.named, &family.members, wanted);
             if parts.is_empty() {
                 return Err(Refusal::NothingLeft { doubtful });
             }
             Ok(Batch {
                 id: dispatcher.new_batch_id(),
                 created_at: dispatcher.now(),
-                expires_at: request.expires_at,
+                expires_at,
                 ..narrowed(&family.named.batch, parts)
             })
         };

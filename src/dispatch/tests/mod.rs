@@ -5,7 +5,6 @@ mod delivery;
 mod durable;
 mod log;
 mod metrics;
-mod model_store;
 mod resend;
 mod rig;
 mod tokens;

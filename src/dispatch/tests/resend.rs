@@ -10,6 +10,7 @@ use crate::adapter::wire::WireResponse;
 use crate::dispatch::resend::permission::{NotResent, Permission};
 use crate::dispatch::resend::{Refusal, Request, Wanted};
 use crate::dispatch::running::Running;
+use crate::dispatch::start::{Started, Terms};
 use crate::dispatch::tests::rig::{Rig, Script, Setup, at_once, body, memory, words};
 use crate::dispatch::tests::unsteady_store::{Linking, Unsteady};
 use crate::domain::batch::{Batch, RetryUnknown};
@@ -21,6 +22,10 @@ use crate::store::{Linked, StoreError};
 use crate::transport::TransportError;
 
 type Answer = Result<WireResponse, TransportError>;
+
+fn terms() -> Terms {
+    Terms { patience: Duration::MAX, is_durable: false, key: None }
+}
 
 const LONG: Duration = Duration::from_secs(7200);
 
@@ -65,8 +70,12 @@ impl Permission for Anybody {
 impl Rig {
     async fn try_resend(&self, of: BatchId, wanted: Wanted) -> Result<Running, Refusal> {
         let expires_at = self.dispatcher.now() + Duration::from_secs(600);
-        let request = Request { of, wanted, expires_at, patience: Duration::MAX, trace_id: None };
-        self.dispatcher.resend(request, Anybody).await.map_err(|NotResent::Refused(refusal)| refusal)
+        let request = Request { of, wanted, expires_at, terms: terms(), trace_id: None };
+        match self.dispatcher.resend(request, Anybody).await {
+            Ok(Started::New(running)) => Ok(running),
+            Ok(Started::Known(_)) => panic!("no key was given"),
+            Err(NotResent::Refused(refusal)) => Err(refusal),
+        }
     }
 
     async fn resend(&self, of: &Report, wanted: Wanted) -> Arc<Report> {

@@ -1,5 +1,7 @@
 //! What the gateway promises its callers, one test or more for each promise.
 
+#[cfg(feature = "sqlite")]
+mod durable;
 mod faults;
 mod keys;
 mod limits;

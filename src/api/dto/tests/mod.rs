@@ -1,10 +1,12 @@
+mod lines;
 mod messages;
 
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
-use crate::api::dto::request::{Context, Decoded, Refusal, decode, decode_lines};
+use crate::api::dto::lines::LineReader;
+use crate::api::dto::request::{Context, Decoded, Refusal, decode};
 use crate::api::keys::caller::Caller;
 use crate::domain::batch::{OnInvalid, RetryUnknown};
 use crate::domain::id::BatchId;
@@ -265,24 +267,11 @@ fn refuses_bad_options() {
     );
 }
 
-#[test]
-fn reads_a_stream_of_recipients() {
-    let head = format!(r#"{{"channel":"one",{TEXT}}}"#);
-    let decoded =
-        decode_lines(&format!("{head}\n\"a\"\r\n7\n\n {{\"id\":\"c\",\"ref\":\"r\"}}\n"), &context())
-            .unwrap();
-    let route = &decoded.batch.routes[0];
-    assert_eq!(route.to.iter().collect::<Vec<_>>(), ["a", "7", "c"]);
-    // A file that went through two conversions of line ends.
-    let twice_converted = format!("{head}\r\r\n\"a\"\r\r\n\r\r\n7\r\r\n");
-    let decoded = decode_lines(&twice_converted, &context()).unwrap();
-    assert_eq!(decoded.batch.routes[0].to.iter().collect::<Vec<_>>(), ["a", "7"]);
-    let found = |text: &str| faults(decode_lines(text, &context()));
-    assert_eq!(found(&format!("{head}\n\"a\"\ntrue")), ["/to/1 wrong_type"]);
-    assert_eq!(found(&format!("{head}\n\"a")), ["not JSON"]);
-    assert_eq!(found(&head), ["sound"]);
-    assert_eq!(found(""), ["not JSON"]);
-    assert_eq!(found(&format!("{{\"channel\":\"one\",\"to\":[1],{TEXT}}}\n1")), ["/to conflict"]);
+/// Reads a stream of lines that comes in one piece.
+fn decode_lines(text: &str, context: &Context<'_>) -> Result<Decoded, Refusal> {
+    let mut reader = LineReader::new(context.most_recipients, context.most_routes, None);
+    reader.push(text.as_bytes())?;
+    reader.finish(context)
 }
 
 proptest! {

@@ -14,26 +14,26 @@ use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary
 
 /// One process's view of the store; clones are views of other processes.
 #[derive(Clone, Default)]
-pub(super) struct ModelStore {
-    pub(super) shared: Arc<Mutex<Kept>>,
+pub(crate) struct ModelStore {
+    pub(crate) shared: Arc<Mutex<Kept>>,
 }
 
 #[derive(Default)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     batches: BTreeMap<BatchId, Row>,
     keys: BTreeMap<(Arc<str>, Arc<str>), KnownKey>,
     /// What happened, in order; the rig adds the calls.
-    pub(super) log: Vec<String>,
+    pub(crate) log: Vec<String>,
     /// Whether every change fails.
-    pub(super) is_away: bool,
+    pub(crate) is_away: bool,
     /// Whether another process has taken the batches over.
-    pub(super) is_taken: bool,
+    pub(crate) is_taken: bool,
 }
 
 struct Row {
     report: Report,
     in_flight: Vec<Chunk>,
-    pub(super) is_canceled: bool,
+    pub(crate) is_canceled: bool,
 }
 
 impl ModelStore {
@@ -47,7 +47,7 @@ impl ModelStore {
         Box::pin(std::future::ready(result))
     }
 
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.shared.lock().unwrap().log.clone()
     }
 }

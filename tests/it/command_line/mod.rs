@@ -1,0 +1,51 @@
+//! `imcast send` and `imcast plan`, run as a shell runs them.
+
+mod sandbox;
+mod scripted;
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+/// What a run came to.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    output: String,
+    errors: String,
+}
+
+/// Starts the program with nothing of this process's environment; standard input is empty.
+fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    start_with(arguments, environment, b"")
+}
+
+fn start_with(arguments: &[&str], environment: &[(&str, &str)], input: &[u8]) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_imcast"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // Whoever does not read it closes it, which is no fault.
+    std::thread::spawn(move || stdin.write_all(&input));
+    child
+}
+
+async fn end(child: Child) -> Ended {
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    Ended {
+        code: output.status.code(),
+        output: String::from_utf8(output.stdout).unwrap(),
+        errors: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+}
