@@ -12,11 +12,8 @@ fn configuration(url: &str) -> String {
     format!("[store]\nurl = '{url}'\n")
 }
 
-#[tokio::test]
-async fn any_replica_answers_for_any_batch() {
-    let database = cluster::shared().database();
-    let toml = configuration(&database);
-    let (left, right) = (TestGateway::start(&toml).await, TestGateway::start(&toml).await);
+/// A batch of two, one of whom is refused.
+fn batch() -> serde_json::Value {
     let provider = &imcast::providers::REGISTRY[0];
     let (accepted, refused) = provider.sandbox.recipients;
     let route = |recipient| json!({ "channel": provider.sandbox.channel, "to": [recipient] });
@@ -27,6 +24,15 @@ async fn any_replica_answers_for_any_batch() {
     if !provider.sandbox.sender.is_empty() {
         batch["from"] = provider.sandbox.sender.into();
     }
+    batch
+}
+
+#[tokio::test]
+async fn any_replica_answers_for_any_batch() {
+    let database = cluster::shared().database();
+    let toml = configuration(&database);
+    let (left, right) = (TestGateway::start(&toml).await, TestGateway::start(&toml).await);
+    let batch = batch();
     let sent = left.send(&batch).await;
     assert_eq!(sent.status, 207, "{}", sent.text);
     let path = format!("/v1/batches/{}", sent.json()["id"].as_str().unwrap());
@@ -35,6 +41,25 @@ async fn any_replica_answers_for_any_batch() {
     left.leave().await;
     let there = right.get(&path).await;
     assert_eq!((there.status, there.json()), (200, here.json()));
+    right.leave().await;
+}
+
+#[tokio::test]
+async fn a_key_names_one_batch_on_all_replicas() {
+    let toml = configuration(&cluster::shared().database());
+    let (left, right) = (TestGateway::start(&toml).await, TestGateway::start(&toml).await);
+    let body = batch().to_string();
+    let headers = [("idempotency-key", "order-1"), ("prefer", "wait=25")];
+    let (first, second) =
+        tokio::join!(left.post("/v1/batches", &body, &headers), right.post("/v1/batches", &body, &headers));
+    let third = right.post("/v1/batches", &body, &headers).await;
+    for answer in [&first, &second, &third] {
+        assert!((200..300).contains(&answer.status), "{}", answer.text);
+        assert_eq!(answer.json()["id"], first.json()["id"]);
+    }
+    let other = body.replace("hello", "goodbye");
+    assert_eq!(left.post("/v1/batches", &other, &headers).await.status, 422);
+    left.leave().await;
     right.leave().await;
 }
 
