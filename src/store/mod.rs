@@ -7,7 +7,9 @@ pub(crate) mod model;
 pub mod opened;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod sealed;
 pub mod settings;
+pub mod shared;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

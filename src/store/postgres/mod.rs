@@ -20,6 +20,7 @@ mod progress;
 mod read;
 mod records;
 mod retention;
+mod shared;
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use crate::store::{Filter, StoreError, Summary};
 /// How long one may take, the wait for a connection included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-async fn bounded<T>(reading: impl Future<Output = Result<T, Flaw>>) -> Result<T, StoreError> {
+pub(super) async fn bounded<T>(reading: impl Future<Output = Result<T, Flaw>>) -> Result<T, StoreError> {
     let read = tokio::time::timeout(PATIENCE, reading).await;
     read.unwrap_or(Err(Flaw::Away(Error::PoolTimedOut))).map_err(StoreError::from)
 }

@@ -8,6 +8,7 @@ mod proxy;
 mod replicas;
 mod retained;
 mod schema;
+mod sharing;
 
 use super::*;
 use crate::store::postgres::tests::cluster::Cluster;

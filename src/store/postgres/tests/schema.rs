@@ -10,8 +10,13 @@ use crate::store::postgres::tests::Database;
 type Schema = BTreeMap<String, BTreeMap<String, bool>>;
 
 /// What a database that several replicas share has besides.
-const OWN: [(&str, &[&str]); 3] =
-    [("replicas", &["id", "lease_until"]), ("batches", &["owner"]), ("chunks", &["serial"])];
+const OWN: [(&str, &[&str]); 5] = [
+    ("replicas", &["id", "lease_until"]),
+    ("batches", &["owner"]),
+    ("chunks", &["serial"]),
+    ("budgets", &["account", "kind", "full_at"]),
+    ("tokens", &["account", "version", "sealed", "issued_at", "expires_at", "fetch_until"]),
+];
 
 async fn of_postgres() -> Schema {
     let database = Database::new();
