@@ -270,7 +270,7 @@ fn a_batch_that_was_taken_over_while_a_call_was_out_is_left_to_the_other() {
     let store = ModelStore::default();
     process(async {
         let rig = rig(&store, script(&store, "ok"));
-        let running = start(&rig, &["a", "b"], RetryUnknown::Never).await;
+        let running = start(&rig, &["a"], RetryUnknown::Never).await;
         while calls(&store).is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
