@@ -16,6 +16,9 @@ pub struct Provider {
     pub name: &'static str,
     /// Its own keys with their defaults, as TOML: the reference.
     pub defaults: &'static str,
+    /// The keys of a channel, its own or common ones, that say whose limits it uses: two channels in which they are
+    /// equal are one account to the provider.
+    pub account_keys: &'static [&'static str],
     /// Most recipients that the provider's document allows in one call.
     pub most_recipients_per_call: usize,
     /// Assembles a channel from its settings.
@@ -66,6 +69,18 @@ pub struct CommonSettings {
 }
 
 impl CommonSettings {
+    /// The keys that say how an account is used, and neither where it is nor who uses it.
+    pub const USAGE_KEYS: [&str; 8] = [
+        "default_from",
+        "recipients_per_call",
+        "calls_per_second",
+        "messages_per_second",
+        "max_in_flight",
+        "max_payload_bytes",
+        "connect_timeout_ms",
+        "timeout_ms",
+    ];
+
     /// Reads the common keys; every provider's `default.toml` has them all but `default_from` and budgets
     /// that its document does not state.
     ///

@@ -18,8 +18,9 @@ use crate::domain::message::MessageType;
 /// Answers with all channels that the caller may look at, by name.
 pub async fn list(FromState(state): FromState<State>, caller: Caller) -> Response {
     let dispatcher = &state.api.dispatcher;
-    let shown = dispatcher.channels().filter(|channel| caller.may_look_at(channel.name().as_str()));
-    let channels: Vec<_> = shown.map(|channel| describe(dispatcher, channel)).collect();
+    let mut shown = dispatcher.channels();
+    shown.retain(|channel| caller.may_look_at(channel.name().as_str()));
+    let channels: Vec<_> = shown.iter().map(|channel| describe(dispatcher, channel)).collect();
     answer::with_type("application/json", json!({ "channels": channels }).to_string())
 }
 
@@ -41,7 +42,7 @@ pub async fn read(
     let channel = dispatcher
         .channel(&name)
         .ok_or_else(|| Problem::new(ProblemCode::NotFound, "no channel has this name"))?;
-    Ok(answer::with_type("application/json", describe(dispatcher, channel).to_string()))
+    Ok(answer::with_type("application/json", describe(dispatcher, &channel).to_string()))
 }
 
 fn describe(dispatcher: &Dispatcher, channel: &ChannelRuntime) -> Value {

@@ -2,6 +2,8 @@
 
 mod activity;
 mod connection;
+pub mod reload;
+mod served;
 mod server;
 pub mod settings;
 mod watched;
@@ -22,6 +24,7 @@ use tracing::{info, warn};
 use crate::adapter::channel::Channel;
 use crate::api::keys::ring::KeyRing;
 use crate::api::{Api, MetricsAt, router};
+use crate::app::reload::{AtStart, Reloader};
 use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 use crate::config::{LoadError, Sandbox, Settings, build_channel};
@@ -47,6 +50,7 @@ pub struct App {
     sandbox: Option<sandbox::Running>,
     store: Opened,
     shutdown: ShutdownSettings,
+    reloader: Arc<Reloader>,
 }
 
 /// Why the gateway does not start.
@@ -98,8 +102,9 @@ impl App {
     /// [`StartError`]: the operator mends the configuration or the machine.
     pub async fn start(settings: Settings, clock: Clock, randomness: Randomness) -> Result<Self, StartError> {
         let keys = Arc::new(KeyRing::new(&settings.keys));
-        check_address(&settings.server, settings.sandbox, &keys)?;
-        let store = open_store(settings.store, &clock).await?;
+        check_address(&settings.server, settings.sandbox, !keys.is_empty())?;
+        log_warnings(&settings);
+        let store = open_store(settings.store.clone(), &clock).await?;
         let address = settings.server.listen;
         let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
         let wants_sandbox = settings.sandbox == Sandbox::Only || settings.channels.is_empty();
@@ -116,6 +121,13 @@ impl App {
         let parts = parts(channels, settings.transport, sandbox.is_some())?;
         let channel_count = parts.len();
         let dispatcher = Dispatcher::new(parts, settings.delivery, store.store(), clock, randomness);
+        let at_start = AtStart {
+            server: settings.server.clone(),
+            transport: settings.transport,
+            sandbox: sandbox.is_some().then_some(settings.sandbox),
+            digests: settings.digests,
+        };
+        let reloader = Arc::new(Reloader::new(Arc::clone(&dispatcher), Arc::clone(&keys), at_start));
         let api = Api { dispatcher: Arc::clone(&dispatcher), settings: settings.api, keys };
         let state = router::State::new(Arc::new(api));
         let admin = start_admin(&state, &settings.server).await?;
@@ -125,7 +137,7 @@ impl App {
         dispatcher.recover();
         let is_sandbox = sandbox.is_some();
         info!(server.address = %server.local_addr(), channel_count, is_sandbox, "Listening.");
-        Ok(Self { dispatcher, server, admin, sandbox, store, shutdown: settings.shutdown })
+        Ok(Self { dispatcher, server, admin, sandbox, store, shutdown: settings.shutdown, reloader })
     }
 
     /// Where it listens: the real port, also if a free one was asked for.
@@ -144,6 +156,12 @@ impl App {
     #[must_use]
     pub const fn dispatcher(&self) -> &Arc<Dispatcher> {
         &self.dispatcher
+    }
+
+    /// Takes another configuration over while everything runs.
+    #[must_use]
+    pub const fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 
     /// Leaves without losing anything that was begun.
@@ -198,8 +216,8 @@ async fn start_admin(state: &router::State, settings: &ServerSettings) -> Result
 }
 
 /// Without keys only this machine may reach the API, unless the operator says otherwise.
-fn check_address(server: &ServerSettings, sandbox: Sandbox, keys: &KeyRing) -> Result<(), StartError> {
-    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only || !keys.is_empty() {
+fn check_address(server: &ServerSettings, sandbox: Sandbox, has_keys: bool) -> Result<(), StartError> {
+    if server.listen.ip().is_loopback() || sandbox == Sandbox::Only || has_keys {
         return Ok(());
     }
     if !server.insecure {
@@ -213,6 +231,13 @@ async fn open_store(settings: store::settings::StoreSettings, clock: &Clock) -> 
     let clock = clock.clone();
     let provider = |name: &str| providers::find(name).map(|provider| provider.name);
     Opened::open(settings, provider, move || clock.now()).await.map_err(StartError::Store)
+}
+
+/// Says what is allowed but should be looked at.
+fn log_warnings(settings: &Settings) {
+    for warning in settings.warnings() {
+        warn!(setting = warning.key, "The setting {}.", warning.detail);
+    }
 }
 
 async fn start_sandbox(clock: &Clock) -> Result<sandbox::Running, StartError> {

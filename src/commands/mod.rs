@@ -15,6 +15,7 @@ mod keygen;
 mod manual;
 mod plan;
 mod refusal;
+mod reload;
 mod send;
 mod serve;
 
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::input_error::InputError;
+use crate::config::files::FilesRead;
 use crate::config::{self, LoadError, Settings};
 use crate::providers::REGISTRY;
 
@@ -120,6 +122,7 @@ enum CommandError {
 }
 
 /// The sources of the configuration, read when a command needs them.
+#[derive(Clone)]
 struct Sources {
     file: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
@@ -128,6 +131,10 @@ struct Sources {
 impl Sources {
     fn load(self) -> Result<Settings, LoadError> {
         config::load(self.file.as_deref(), self.environment, REGISTRY)
+    }
+
+    fn load_noting(self, files: &mut FilesRead) -> Result<Settings, LoadError> {
+        config::load_noting(self.file.as_deref(), self.environment, REGISTRY, files)
     }
 }
 

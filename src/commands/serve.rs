@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(feature = "otel")]
 use tracing::warn;
 
 use crate::app::App;
+use crate::commands::reload::keep_current;
 use crate::commands::{CommandError, Sources};
+use crate::config::files::FilesRead;
 use crate::config::{Sandbox, Settings};
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::telemetry::traces::Export;
@@ -24,9 +27,11 @@ pub(super) struct Arguments {
     listen: Option<SocketAddr>,
 }
 
-/// Runs until SIGTERM or SIGINT and leaves in order; a second signal ends it at once.
+/// Runs until SIGTERM or SIGINT and leaves in order; a second signal ends it at once. Until then SIGHUP and changed
+/// files are heeded.
 pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), CommandError> {
-    let mut settings = sources.load()?;
+    let mut files = FilesRead::default();
+    let mut settings = sources.clone().load_noting(&mut files)?;
     if arguments.sandbox {
         settings.sandbox = Sandbox::Only;
     }
@@ -37,7 +42,7 @@ pub(super) fn run(sources: Sources, arguments: &Arguments) -> Result<(), Command
     let export = export(&settings.traces, runtime.handle())?;
     logs::start(settings.log, export.as_ref())?;
     let served = runtime.block_on(async {
-        let served = serve(settings).await;
+        let served = serve(settings, sources, files).await;
         flush(export).await;
         served
     });
@@ -84,14 +89,15 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-async fn serve(settings: Settings) -> Result<(), CommandError> {
+async fn serve(settings: Settings, sources: Sources, files: FilesRead) -> Result<(), CommandError> {
     // Before anything starts, so that no signal meets the system's default action.
     let mut signals = Signals::new()?;
-    for warning in settings.warnings() {
-        warn!(setting = warning.key, "The setting {}.", warning.detail);
-    }
+    let hangup = signal(SignalKind::hangup()).map_err(CommandError::System)?;
     let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = keep_current(app.reloader(), &sources, files, hangup) => {}
+    }
     tokio::select! {
         () = app.shutdown() => Ok(()),
         () = signals.next() => Err(CommandError::Interrupted),

@@ -6,14 +6,17 @@
 //! Every fault is listed at once, by key and never with a value. Opens no socket.
 
 mod channels;
+pub mod digest;
 mod environment;
 mod fault;
+pub mod files;
 mod secret_file;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -22,7 +25,9 @@ use crate::adapter::fields::{Fields, Numbers};
 use crate::api::keys::settings::{self as keys, KeySettings};
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 pub use crate::config::channels::build_channel;
+use crate::config::digest::Digests;
 pub use crate::config::fault::{LoadError, SettingFault};
+use crate::config::files::FilesRead;
 use crate::config::tree::Table;
 use crate::domain::fault::{Fault, FaultCode};
 use crate::domain::id::ChannelName;
@@ -56,6 +61,8 @@ pub struct Settings {
     pub traces: telemetry::TraceSettings,
     /// Section `[channels]`, by name; empty if none is configured.
     pub channels: Vec<(ChannelName, Channel)>,
+    /// What tells this configuration from another one.
+    pub digests: Digests,
     /// Whether the built-in stand-ins serve in place of `channels`; the command line decides, no key.
     pub sandbox: Sandbox,
 }
@@ -85,7 +92,22 @@ pub fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     providers: &[Provider],
 ) -> Result<Settings, LoadError> {
+    load_noting(file, environment, providers, &mut FilesRead::default())
+}
+
+/// Like [`load`]; notes every file that was asked for, also if it could not be read.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_noting(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    providers: &[Provider],
+    files: &mut FilesRead,
+) -> Result<Settings, LoadError> {
     let path = file.unwrap_or_else(|| Path::new(FILE));
+    // Before it is read, so that what is written from now on is a change.
+    files.note(path);
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -94,7 +116,12 @@ pub fn load(
             return Err(LoadError::from(SettingFault::new(path.display(), detail)));
         }
     };
-    read(&path.display().to_string(), &text, environment, providers)
+    let files = RefCell::new(files);
+    let read_file = |path: &str| {
+        files.borrow_mut().note(Path::new(path));
+        secret_file::contents(path)
+    };
+    parse(&path.display().to_string(), &text, environment, providers, &read_file)
 }
 
 /// Gives the text of the file that a `<key>_file` names, or says why it cannot.
@@ -146,9 +173,11 @@ pub fn parse(
     secret_file::resolve(&mut given, read_file, &mut faults);
     channels::add_defaults(&mut given, providers);
     let defaults = tree::parse(DEFAULTS).unwrap_or_default();
-    let json = tree::to_json(tree::merge([defaults, given]));
+    let merged = tree::merge([defaults, given]);
+    let digests = Digests::of(&merged, providers);
+    let json = tree::to_json(merged);
     match read_sections(&json, providers) {
-        Ok(settings) if faults.is_empty() => Ok(settings),
+        Ok(settings) if faults.is_empty() => Ok(Settings { digests, ..settings }),
         Ok(_) => Err(LoadError { faults }),
         Err(found) => {
             let found: Vec<_> = found.iter().map(SettingFault::from).collect();
@@ -195,6 +224,7 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
             log: log?,
             traces: traces?,
             channels,
+            digests: Digests::default(),
             sandbox: Sandbox::WithoutChannels,
         })
     })();

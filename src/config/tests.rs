@@ -26,6 +26,7 @@ const fn provider(name: &'static str, build: crate::adapter::channel::BuildChann
             region = "north"
             query.version = "1"
         "#,
+        account_keys: &["account"],
         most_recipients_per_call: 100,
         build,
         sandbox: crate::adapter::sandbox::Sandbox {

@@ -10,7 +10,8 @@ use crate::adapter::channel::Channel;
 use crate::adapter::profile::Profile;
 use crate::dispatch::circuit::CircuitStatus;
 use crate::dispatch::clock::Clock;
-use crate::dispatch::gate::Gate;
+use crate::dispatch::gate::{Gate, budgets};
+use crate::dispatch::pace::Pacer;
 use crate::dispatch::settings::Settings;
 use crate::dispatch::token::{TokenCache, TokenStatus};
 use crate::domain::id::ChannelName;
@@ -31,7 +32,7 @@ pub struct ChannelParts {
     pub is_sandbox: bool,
 }
 
-/// One channel at work; lives as long as the dispatcher.
+/// One channel at work; lives until it is replaced and the last batch that was planned with it has ended.
 pub struct ChannelRuntime {
     parts: ChannelParts,
     /// One permit per call in flight; waiters are served in the order in which they came, and a route asks for
@@ -39,8 +40,18 @@ pub struct ChannelRuntime {
     pub(super) turns: Arc<Semaphore>,
     /// Budgets, circuit, repeats and backlog: what decides whether a call may start now.
     pub(super) gate: Mutex<Gate>,
-    pub(super) tokens: TokenCache,
+    pub(super) tokens: Arc<TokenCache>,
     pub(super) metrics: ChannelMetrics,
+}
+
+/// What a channel shares with the one that it replaces.
+pub(super) struct Inheritance {
+    /// How fast the account may be called.
+    pub(super) pacer: Arc<Mutex<Pacer>>,
+    /// How many calls it may have in flight.
+    pub(super) turns: Arc<Semaphore>,
+    /// Its token.
+    pub(super) tokens: Arc<TokenCache>,
 }
 
 /// What is left of a channel, for operators.
@@ -71,12 +82,34 @@ pub struct BudgetStatus {
     pub available: f64,
 }
 
+impl Inheritance {
+    /// Full budgets, all turns, no token.
+    pub(super) fn none(channel: &Channel, settings: &Settings) -> Self {
+        Self {
+            pacer: Arc::new(Mutex::new(budgets(channel, settings, Instant::now()))),
+            turns: Arc::new(Semaphore::new(widen(channel.settings.max_in_flight.get()))),
+            tokens: Arc::default(),
+        }
+    }
+}
+
 impl ChannelRuntime {
     pub(super) fn new(parts: ChannelParts, settings: &Settings, metrics: &Metrics) -> Self {
-        let turns = Arc::new(Semaphore::new(widen(parts.channel.settings.max_in_flight.get())));
-        let gate = Mutex::new(Gate::new(&parts.channel, settings, Instant::now()));
+        let inheritance = Inheritance::none(&parts.channel, settings);
+        Self::with(parts, settings, metrics, inheritance)
+    }
+
+    /// A channel that goes on with what another one left it.
+    pub(super) fn with(
+        parts: ChannelParts,
+        settings: &Settings,
+        metrics: &Metrics,
+        inheritance: Inheritance,
+    ) -> Self {
+        let Inheritance { pacer, turns, tokens } = inheritance;
+        let gate = Mutex::new(Gate::new(&parts.channel, settings, pacer, Instant::now()));
         let metrics = metrics.channel(&parts.name);
-        Self { turns, gate, tokens: TokenCache::default(), metrics, parts }
+        Self { turns, gate, tokens, metrics, parts }
     }
 
     /// Its name.
@@ -119,7 +152,7 @@ impl ChannelRuntime {
             Some(BudgetStatus { per_second: per_second?, available: available? })
         };
         let gate = self.gate();
-        let (calls, messages) = gate.pacer.available(now);
+        let (calls, messages) = gate.pacer().available(now);
         ChannelStatus {
             in_flight: max_in_flight.saturating_sub(self.turns.available_permits()),
             max_in_flight,

@@ -1,6 +1,6 @@
 //! Whether a channel's call may start now: budgets, circuit, repeats and backlog behind one lock.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,7 +25,9 @@ const ROUTE_BYTES: usize = 1024;
 
 /// The bounds of one channel; lives as long as the channel.
 pub(super) struct Gate {
-    pub(super) pacer: Pacer,
+    /// The account's: a channel that was replaced while batches run on it shares it with its successor. Locked
+    /// after the gate.
+    pacer: Arc<Mutex<Pacer>>,
     pub(super) circuit: Circuit,
     pub(super) backlog: Backlog,
     retries: RetryBudget,
@@ -35,30 +37,51 @@ pub(super) struct Gate {
     max_in_flight: f64,
 }
 
+/// A channel's budgets, full.
+pub(super) fn budgets(channel: &Channel, settings: &Settings, now: Instant) -> Pacer {
+    let common = &channel.settings;
+    let margin = settings.budget_margin;
+    let largest_call = to_f64(channel.adapter.profile().recipients_per_call.get());
+    let budget = |limit: Option<f64>, cost| limit.map(|limit| Budget::new(limit, margin, cost, now));
+    let calls = budget(common.calls_per_second, 1.0);
+    let messages = budget(common.messages_per_second, largest_call);
+    Pacer::new(calls, messages, settings.budget_recovery)
+}
+
 impl Gate {
-    pub(super) fn new(channel: &Channel, settings: &Settings, now: Instant) -> Self {
-        let common = &channel.settings;
-        let margin = settings.budget_margin;
-        let largest_call = to_f64(channel.adapter.profile().recipients_per_call.get());
-        let budget = |limit: Option<f64>, cost| limit.map(|limit| Budget::new(limit, margin, cost, now));
-        let calls = budget(common.calls_per_second, 1.0);
-        let messages = budget(common.messages_per_second, largest_call);
+    pub(super) fn new(
+        channel: &Channel,
+        settings: &Settings,
+        pacer: Arc<Mutex<Pacer>>,
+        now: Instant,
+    ) -> Self {
         Self {
-            pacer: Pacer::new(calls, messages, settings.budget_recovery),
+            pacer,
             circuit: Circuit::new(now),
             backlog: Backlog::new(Bounds { routes: settings.channel_routes, bytes: settings.channel_bytes }),
             retries: RetryBudget::new(settings.retry_share, now),
             settings: settings.clone(),
             call_seconds: 0.0,
-            max_in_flight: f64::from(common.max_in_flight.get()),
+            max_in_flight: f64::from(channel.settings.max_in_flight.get()),
         }
+    }
+
+    /// The budgets.
+    pub(super) fn pacer(&self) -> MutexGuard<'_, Pacer> {
+        // As with the gate itself: changes are whole.
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a successor of the channel.
+    pub(super) fn share_pacer(&self) -> Arc<Mutex<Pacer>> {
+        Arc::clone(&self.pacer)
     }
 
     /// How long the turns of others would keep the last of `calls` calls of a new route waiting: for the budgets,
     /// or for a place among the calls in flight. What was sent before does not count, whatever it cost.
     fn wait(&self, now: Instant, calls: usize) -> Duration {
         let ahead = self.backlog.ahead(calls);
-        let paced = self.pacer.time_for(now, to_f64(ahead.calls), to_f64(ahead.messages));
+        let paced = self.pacer().time_for(now, to_f64(ahead.calls), to_f64(ahead.messages));
         let turns = to_f64(ahead.calls) * self.call_seconds / self.max_in_flight;
         paced.max(Duration::try_from_secs_f64(turns).unwrap_or(Duration::MAX))
     }
@@ -162,17 +185,17 @@ impl ChannelRuntime {
         most: Duration,
     ) -> Option<Reservation> {
         let messages = to_f64(messages(chunking, 1, recipient_count));
-        self.gate().pacer.reserve(Instant::now(), messages, most)
+        self.gate().pacer().reserve(Instant::now(), messages, most)
     }
 
     /// Whether the provider has refused a call for its rate since, so that the budgets have to be asked again.
     pub(super) fn is_void(&self, reservation: &Reservation) -> bool {
-        self.gate().pacer.is_void(reservation)
+        self.gate().pacer().is_void(reservation)
     }
 
     /// Slows the channel down because the provider refused a call for its rate.
     pub(super) fn hold(&self, pause: Duration) {
-        self.gate().pacer.hold(Instant::now(), pause);
+        self.gate().pacer().hold(Instant::now(), pause);
     }
 
     /// Whether others would keep even a single call waiting for longer than `most`.
@@ -227,7 +250,7 @@ impl ChannelRuntime {
             open.calls += calls;
             open.messages += messages(chunking, calls, recipients);
         }
-        gate.pacer.eta(Instant::now(), to_f64(open.calls), to_f64(open.messages))
+        gate.pacer().eta(Instant::now(), to_f64(open.calls), to_f64(open.messages))
     }
 
     pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {

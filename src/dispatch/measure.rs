@@ -24,7 +24,7 @@ impl Dispatcher {
     pub fn measure(&self) {
         self.shared.metrics.show_batches_in_progress(self.running_count());
         for channel in self.channels() {
-            let ChannelStatus { in_flight, max_in_flight, route_count, circuit, .. } = self.status(channel);
+            let ChannelStatus { in_flight, max_in_flight, route_count, circuit, .. } = self.status(&channel);
             let circuit = circuit.state();
             channel.metrics.show(ChannelState { in_flight, max_in_flight, route_count, circuit });
         }

@@ -13,6 +13,7 @@ mod measure;
 pub mod pace;
 pub mod plan;
 pub mod recovery;
+pub mod replace;
 pub mod resend;
 pub mod retry;
 pub mod retry_budget;
@@ -28,6 +29,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,9 +51,13 @@ pub struct Dispatcher {
     shared: Arc<Shared>,
 }
 
+/// One view of the channels.
+type Channels = BTreeMap<ChannelName, Arc<ChannelRuntime>>;
+
 /// What all channels and batches share.
 pub(crate) struct Shared {
-    channels: BTreeMap<ChannelName, Arc<ChannelRuntime>>,
+    /// Replaced as a whole; whoever has a channel of an older view keeps it as long as needed.
+    channels: ArcSwap<Channels>,
     settings: Settings,
     store: Arc<dyn Store>,
     clock: Clock,
@@ -83,12 +89,12 @@ impl Dispatcher {
         randomness: Randomness,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new(clock.now()));
-        let channels = channels
+        let channels: Channels = channels
             .into_iter()
             .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
             .collect();
         let shared = Shared {
-            channels,
+            channels: ArcSwap::from_pointee(channels),
             settings,
             store,
             clock,
@@ -106,14 +112,15 @@ impl Dispatcher {
     }
 
     /// All channels, by name.
-    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelRuntime>> {
-        self.shared.channels.values()
+    #[must_use]
+    pub fn channels(&self) -> Vec<Arc<ChannelRuntime>> {
+        self.shared.channels.load().values().cloned().collect()
     }
 
     /// The channel of this name.
     #[must_use]
-    pub fn channel(&self, name: &str) -> Option<&Arc<ChannelRuntime>> {
-        self.shared.channels.get(name)
+    pub fn channel(&self, name: &str) -> Option<Arc<ChannelRuntime>> {
+        self.shared.channels.load().get(name).cloned()
     }
 
     /// What is left of a channel now.
@@ -204,7 +211,7 @@ impl Dispatcher {
     /// Whether no channel could start a call within `patience`: a batch would be refused whatever is in it.
     #[must_use]
     pub fn is_overloaded(&self, patience: Duration) -> bool {
-        self.shared.channels.values().all(|channel| channel.is_full(patience))
+        self.shared.channels.load().values().all(|channel| channel.is_full(patience))
     }
 
     /// How many batches run.

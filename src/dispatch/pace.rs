@@ -60,6 +60,12 @@ impl Budget {
         self.full_at = self.full_at.max(until + seconds(self.burst, self.rate));
     }
 
+    /// Leaves at most `tokens` of what is saved up.
+    fn keep_at_most(&mut self, now: Instant, tokens: f64) {
+        let missing = self.burst - tokens.clamp(0.0, self.burst);
+        self.full_at = self.full_at.max(now + seconds(missing, self.rate));
+    }
+
     /// How many tokens are there; less than zero while calls wait.
     #[must_use]
     pub fn available(&self, now: Instant) -> f64 {
@@ -152,6 +158,38 @@ impl Pacer {
         self.hold_count += 1;
         for budget in [&mut self.calls, &mut self.messages].into_iter().flatten() {
             budget.hold(until);
+        }
+    }
+
+    /// Goes on with these budgets, so that calls before and after together never exceed the faster of both rates.
+    ///
+    /// What was saved up stays, nothing is added, and a refusal for the rate goes on to be heeded. Calls that wait
+    /// have to reserve anew.
+    pub fn change(&mut self, mut next: Self, now: Instant) {
+        let is_same = |mine: &Option<Budget>, next: &Option<Budget>| match (mine, next) {
+            (Some(mine), Some(next)) => (mine.rate, mine.burst) == (next.rate, next.burst),
+            (mine, next) => mine.is_none() && next.is_none(),
+        };
+        if is_same(&self.calls, &next.calls) && is_same(&self.messages, &next.messages) {
+            return;
+        }
+        for (mine, next) in [(&self.calls, &mut next.calls), (&self.messages, &mut next.messages)] {
+            let Some(next) = next else { continue };
+            // Less than nothing means that calls wait: they give back what they took. What was not counted so far
+            // may just have been spent.
+            next.keep_at_most(now, mine.as_ref().map_or(0.0, |budget| budget.available(now)));
+            if let Some(penalty) = self.penalty.filter(|penalty| penalty.until > now) {
+                next.hold(penalty.until);
+            }
+        }
+        (self.calls, self.messages) = (next.calls, next.messages);
+        self.hold_count += 1;
+    }
+
+    /// Takes away what is saved up, for an account that was served a moment ago.
+    pub fn empty(&mut self, now: Instant) {
+        for budget in [&mut self.calls, &mut self.messages].into_iter().flatten() {
+            budget.keep_at_most(now, 0.0);
         }
     }
 
@@ -296,6 +334,47 @@ mod tests {
             pacer.hold(at(second), Duration::from_secs(1));
         }
         check(&pacer, 20, SLOWEST);
+    }
+
+    #[test]
+    fn a_change_of_the_budgets_never_lets_more_through_than_the_faster_of_both() {
+        let begin = Instant::now();
+        for (before, after) in [(100.0, 100.5), (100.0, 20.0), (20.0, 100.0)] {
+            for change_ms in [0, 1, 300, 950] {
+                let change_at = begin + Duration::from_millis(change_ms);
+                let budget = |limit, now| Some(Budget::new(limit, 0.95, 1.0, now));
+                let mut pacer = Pacer::new(budget(before, begin), None, Duration::from_secs(30));
+                // All calls wait from the beginning on; those whose time has not come are void at the change.
+                let waits = (0..150).map(|_| pacer.reserve(begin, 1.0, Duration::MAX).unwrap().wait);
+                let mut starts: Vec<_> =
+                    waits.map(|wait| begin + wait).filter(|at| *at <= change_at).collect();
+                let reservation = Reservation { wait: Duration::ZERO, hold_count: pacer.hold_count };
+                pacer.change(Pacer::new(budget(after, change_at), None, Duration::from_secs(30)), change_at);
+                assert!(pacer.is_void(&reservation));
+                let count = 150 - starts.len();
+                let waits = (0..count).map(|_| pacer.reserve(change_at, 1.0, Duration::MAX).unwrap().wait);
+                starts.extend(waits.map(|wait| change_at + wait));
+                let starts: Vec<_> = starts.iter().map(|at| (*at - begin).as_secs_f64()).collect();
+                let most = most_in_window(&starts, 1.0, 1.0);
+                assert!(most <= before.max(after), "{most}: {before} to {after} at {change_ms} ms");
+                let used = f64::from(u32::try_from(count).unwrap()) / (starts[149] - starts[150 - count]);
+                assert!(used >= 0.9 * after, "{used} of {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_keeps_a_hold_and_the_same_budgets_are_no_change() {
+        let now = Instant::now();
+        let mut changed = pacer(now);
+        changed.hold(now, Duration::from_secs(7));
+        let before = changed.reserve(now, 1.0, Duration::MAX).unwrap();
+        changed.change(pacer(now), now);
+        assert!(!changed.is_void(&before));
+        let calls = Some(Budget::new(50.0, 0.95, 1.0, now));
+        changed.change(Pacer::new(calls, None, Duration::from_secs(30)), now);
+        assert!(changed.is_void(&before));
+        assert!(changed.reserve(now, 1.0, Duration::MAX).unwrap().wait >= Duration::from_secs(7));
     }
 
     #[test]

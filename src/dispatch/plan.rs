@@ -8,8 +8,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::adapter::secret::{REDACTED, Secret};
 use crate::adapter::wire::WireRequest;
 use crate::adapter::{Attempt, Audience, Auth, Call, Chunking, Prepared, Token};
-use crate::dispatch::Shared;
 use crate::dispatch::channel::ChannelRuntime;
+use crate::dispatch::{Channels, Shared};
 use crate::domain::batch::{Batch, OnInvalid};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::fault::{Fault, FaultCode};
@@ -83,10 +83,12 @@ pub struct PlannedCall {
 
 impl Plan {
     pub(super) fn new(shared: &Arc<Shared>, mut batch: Batch) -> Result<Self, Vec<RouteFault>> {
+        // One view for all routes: a batch never straddles a replacement.
+        let channels = shared.channels.load_full();
         let mut routes = Vec::with_capacity(batch.routes.len());
         let mut faults = Vec::new();
         for (route_index, route) in batch.routes.iter_mut().enumerate() {
-            match PlannedRoute::new(shared, route, batch.on_invalid) {
+            match PlannedRoute::new(&channels, route, batch.on_invalid) {
                 Ok(planned) => routes.push(planned),
                 Err(found) => {
                     faults.extend(found.into_iter().map(|fault| RouteFault { route_index, fault }));
@@ -246,8 +248,8 @@ pub(super) fn eta<'a>(
 }
 
 impl PlannedRoute {
-    fn new(shared: &Shared, route: &mut Arc<Route>, on_invalid: OnInvalid) -> Result<Self, Vec<Fault>> {
-        let Some(channel) = shared.channels.get(route.channel.as_str()) else {
+    fn new(channels: &Channels, route: &mut Arc<Route>, on_invalid: OnInvalid) -> Result<Self, Vec<Fault>> {
+        let Some(channel) = channels.get(route.channel.as_str()) else {
             let detail = format!("no channel is named `{}`", route.channel);
             return Err(vec![Fault::new("/channel", FaultCode::UnknownChannel, detail)]);
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use config::{Config, File, FileFormat};
 use imcast::adapter::channel::Channel;
 use imcast::app::App;
+use imcast::config::{LoadError, Settings};
 use imcast::dispatch::clock::{Clock, Randomness};
 use imcast::providers::REGISTRY;
 use serde_json::Value;
@@ -55,15 +56,19 @@ impl Answer {
     }
 }
 
+/// Reads this configuration over [`BASE`].
+fn load(toml: &str) -> Result<Settings, LoadError> {
+    let mut text = String::new();
+    to_toml(merge(&[BASE, toml]).as_object().unwrap(), "", &mut text);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    imcast::config::load(Some(file.path()), [], REGISTRY)
+}
+
 impl TestGateway {
     /// Starts a gateway with this configuration over [`BASE`].
     pub(crate) async fn start(toml: &str) -> Self {
-        let mut text = String::new();
-        to_toml(merge(&[BASE, toml]).as_object().unwrap(), "", &mut text);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let settings = imcast::config::load(Some(file.path()), [], REGISTRY)
-            .unwrap_or_else(|error| panic!("{toml}: {error:?}"));
+        let settings = load(toml).unwrap_or_else(|error| panic!("{toml}: {error:?}"));
         let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await.unwrap();
         Self {
             base_url: format!("http://{}", app.local_addr()),
@@ -71,6 +76,11 @@ impl TestGateway {
             client: client(),
             app: Mutex::new(Some(app)),
         }
+    }
+
+    /// Makes it read this configuration over [`BASE`] anew.
+    pub(crate) fn reload(&self, toml: &str) {
+        self.app.lock().unwrap().as_ref().unwrap().reloader().reload(load(toml));
     }
 
     /// Ends it in order, once; requests that are open get their answers.

@@ -22,6 +22,7 @@ mod metrics;
 mod process;
 mod promises;
 mod raw;
+mod reload;
 mod replay;
 #[cfg(feature = "postgres")]
 mod replicas;

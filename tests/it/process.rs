@@ -17,6 +17,9 @@ use crate::raw::{RawCaller, post};
 /// No test waits longer than this for a line of the log.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What every configuration here has.
+const COMMON: &str = "[server]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
+
 const CHANNEL: &str = "under-test";
 
 /// A running `imcast serve`; dropping it kills the process.
@@ -24,18 +27,21 @@ pub(crate) struct Process {
     child: Child,
     log: UnboundedReceiver<String>,
     address: SocketAddr,
-    _config: tempfile::NamedTempFile,
+    config: tempfile::NamedTempFile,
+    _home: tempfile::TempDir,
 }
 
 impl Process {
     pub(crate) async fn start(toml: &str) -> Self {
         let config = tempfile::NamedTempFile::new().unwrap();
-        let common = "[server]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
-        std::fs::write(config.path(), format!("{common}{toml}")).unwrap();
+        std::fs::write(config.path(), format!("{COMMON}{toml}")).unwrap();
+        let home = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_imcast"))
             .args(["serve", "--config"])
             .arg(config.path())
             .env_clear()
+            // A configuration that names no file gets one that is gone with the process.
+            .current_dir(home.path())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -44,14 +50,14 @@ impl Process {
         // Ends with the process, whose standard error it reads.
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut process = Self { child, log, address, _config: config };
+        let mut process = Self { child, log, address, config, _home: home };
         let listening = process.logged("Listening.").await;
         process.address = listening["server.address"].as_str().unwrap().parse().unwrap();
         process
     }
 
     /// Waits for the line of the log with this message.
-    async fn logged(&mut self, message: &str) -> Value {
+    pub(crate) async fn logged(&mut self, message: &str) -> Value {
         loop {
             let line = tokio::time::timeout(PATIENCE, self.log.recv()).await.expect("a line in time");
             let line: Value = serde_json::from_str(&line.expect("a line before the end")).unwrap();
@@ -61,13 +67,22 @@ impl Process {
         }
     }
 
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Writes the configuration anew.
+    pub(crate) fn configure(&self, toml: &str) {
+        std::fs::write(self.config.path(), format!("{COMMON}{toml}")).unwrap();
     }
 
     /// Waits for the end.
-    async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ending = async { while self.log.recv().await.is_some() {} };
         tokio::time::timeout(PATIENCE, ending).await.expect("an end in time");
         self.child.wait().unwrap()

@@ -112,7 +112,7 @@ async fn live(scenario: &Scenario) -> Played {
     let acted = tokio::time::timeout(END, all_acted).await.is_ok();
     let is_over = dispatcher.drain(END).await && acted;
     let ended = std::mem::take(&mut *ended.lock().unwrap());
-    let statuses: Vec<_> = dispatcher.channels().map(|channel| dispatcher.status(channel)).collect();
+    let statuses: Vec<_> = dispatcher.channels().iter().map(|channel| dispatcher.status(channel)).collect();
     Played {
         book: ledger.close(),
         ended,

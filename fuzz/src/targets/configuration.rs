@@ -91,7 +91,7 @@ fn check_settings(settings: Settings, text: &str) -> bool {
     let dispatcher =
         Dispatcher::new(channels.collect(), settings.delivery, store, clock, Randomness::seeded(1));
     for channel in dispatcher.channels() {
-        let _ = dispatcher.status(channel);
+        let _ = dispatcher.status(&channel);
     }
     assert!(dispatcher.now() > SystemTime::UNIX_EPOCH);
     has_channel

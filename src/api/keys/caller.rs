@@ -22,7 +22,7 @@ pub struct Account {
     pub name: Arc<str>,
     /// What it may do.
     pub rights: Rights,
-    /// What it has used; outlives a reload that leaves its rights as they are.
+    /// What it has used; outlives a reload.
     pub quota: Arc<Mutex<Quota>>,
 }
 

@@ -74,6 +74,17 @@ impl Quota {
         }
     }
 
+    /// Goes on with these rights; what was used stays used, as far as the new quotas hold so much.
+    pub fn change(&mut self, rights: &Rights, now: Instant) {
+        let next = Self::new(rights, now);
+        for (mine, next) in [(&mut self.batches, next.batches), (&mut self.recipients, next.recipients)] {
+            *mine = match (mine.take(), next) {
+                (Some(mine), Some(next)) => Some(mine.with_limit(next.limit, now)),
+                (_, next) => next,
+            };
+        }
+    }
+
     /// Takes one send.
     ///
     /// # Errors
@@ -107,6 +118,14 @@ impl Quota {
 impl Meter {
     fn new(limit: u32, window: Duration, now: Instant) -> Self {
         Self { limit: limit.into(), window, debt: 0, seen: now }
+    }
+
+    /// The same meter with another limit: as many tokens are missing as before.
+    fn with_limit(mut self, limit: u128, now: Instant) -> Self {
+        self.fill(now);
+        self.limit = limit;
+        self.debt = self.debt.min(self.capacity());
+        self
     }
 
     fn take(&mut self, now: Instant, count: u128) -> Result<(), Exceeded> {

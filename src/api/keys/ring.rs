@@ -42,7 +42,7 @@ impl KeyRing {
 
     /// Puts these keys in the place of all others, from the next request on.
     ///
-    /// A caller whose rights stay the same keeps what it has used of its quotas.
+    /// A caller keeps what it has used of its quotas, also if they change.
     pub fn replace(&self, keys: &[KeySettings]) {
         let next = Keys::new(keys, &self.current.load(), Instant::now());
         self.current.store(Arc::new(next));
@@ -79,9 +79,11 @@ impl Keys {
         let mut keys = Self::default();
         for KeySettings { name, id, digest, rights } in settings {
             let account = keys.accounts.entry(Arc::clone(name)).or_insert_with(|| {
-                let known = previous.accounts.get(name).filter(|known| known.rights == *rights);
-                let quota = || Arc::new(Mutex::new(Quota::new(rights, now)));
-                let quota = known.map_or_else(quota, |known| Arc::clone(&known.quota));
+                let quota = match previous.accounts.get(name) {
+                    Some(known) => Arc::clone(&known.quota),
+                    None => Arc::new(Mutex::new(Quota::new(rights, now))),
+                };
+                quota.lock().unwrap_or_else(PoisonError::into_inner).change(rights, now);
                 Arc::new(Account { name: Arc::clone(name), rights: rights.clone(), quota })
             });
             let entry = Entry { digest: *digest, account: Arc::clone(account) };

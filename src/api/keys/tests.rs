@@ -89,7 +89,12 @@ async fn two_keys_of_one_name_are_one_caller_and_a_revoked_one_is_nobodys() {
     assert!(find(&old).is_none());
     // A reload is no way to more than the quota.
     assert!(find(&new).unwrap().spend_batch().is_err());
-    ring.replace(&[KeySettings { rights: limited(3, 0), ..new_settings }]);
+    ring.replace(&[KeySettings { rights: limited(3, 0), ..new_settings.clone() }]);
+    assert!(find(&new).unwrap().spend_batch().is_ok());
+    assert!(find(&new).unwrap().spend_batch().is_err());
+    ring.replace(&[KeySettings { rights: limited(1, 0), ..new_settings.clone() }]);
+    assert!(find(&new).unwrap().spend_batch().is_err());
+    ring.replace(&[KeySettings { rights: limited(0, 0), ..new_settings }]);
     assert!(find(&new).unwrap().spend_batch().is_ok());
 }
 

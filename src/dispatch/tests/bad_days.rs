@@ -21,7 +21,7 @@ fn refused_connection() -> TransportError {
 }
 
 fn circuit(rig: &Rig) -> CircuitStatus {
-    rig.dispatcher.status(rig.dispatcher.channel("fake").unwrap()).circuit
+    rig.dispatcher.status(&rig.dispatcher.channel("fake").unwrap()).circuit
 }
 
 /// Answers everybody after `seconds`.

@@ -5,6 +5,7 @@ mod delivery;
 mod durable;
 mod log;
 mod metrics;
+mod replace;
 mod resend;
 mod rig;
 mod tokens;

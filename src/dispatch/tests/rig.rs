@@ -17,8 +17,9 @@ use crate::adapter::{
     Repeat, Sign, Token, TokenGrant, Verdict,
 };
 use crate::dispatch::Dispatcher;
-use crate::dispatch::channel::ChannelParts;
+use crate::dispatch::channel::{ChannelParts, ChannelRuntime};
 use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::replace::{NextChannel, Predecessor};
 use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
@@ -91,26 +92,23 @@ pub(super) fn at_once(
 impl Rig {
     pub(super) fn new(setup: Setup, script: Script) -> Self {
         let sent = Arc::new(Mutex::new(Vec::new()));
-        let http = http(Arc::clone(&sent), script);
-        let settings = CommonSettings {
-            base_url: "http://127.0.0.1:1".parse().unwrap(),
-            default_from: Some("sender".into()),
-            recipients_per_call: NonZeroUsize::new(setup.recipients_per_call).unwrap(),
-            calls_per_second: setup.calls_per_second,
-            messages_per_second: None,
-            max_in_flight: NonZeroU32::new(setup.max_in_flight).unwrap(),
-            max_payload_bytes: None,
-            connect_timeout: Duration::from_secs(1),
-            timeout: Duration::from_secs(10),
-        };
-        let adapter = Box::new(FakeAdapter { profile: profile(settings.recipients_per_call) });
-        let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
-        let name = ChannelName::parse(setup.name).unwrap();
-        let parts = ChannelParts { name, channel, http, is_sandbox: false };
         let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        let dispatcher =
-            Dispatcher::new(vec![parts], setup.settings, setup.store, clock, Randomness::seeded(1));
+        let (settings, store) = (setup.settings.clone(), Arc::clone(&setup.store));
+        let parts = parts(setup, http(Arc::clone(&sent), script));
+        let dispatcher = Dispatcher::new(vec![parts], settings, store, clock, Randomness::seeded(1));
         Self { dispatcher, sent }
+    }
+
+    /// Puts another channel in the place of the one that serves.
+    pub(super) fn replace(
+        &self,
+        setup: Setup,
+        script: Script,
+        predecessor: impl FnOnce(Arc<ChannelRuntime>) -> Predecessor,
+    ) {
+        let parts = parts(setup, http(Arc::clone(&self.sent), script));
+        let predecessor = predecessor(self.dispatcher.channel("fake").unwrap());
+        self.dispatcher.replace_channels(vec![NextChannel::New(Box::new(parts), predecessor)]);
     }
 
     pub(super) fn batch(&self, to: &[&str]) -> Batch {
@@ -171,6 +169,24 @@ pub(super) fn words(report: &Arc<Report>) -> Vec<String> {
         })
     });
     lines.collect()
+}
+
+/// The channel `fake`.
+fn parts(setup: Setup, http: HttpService) -> ChannelParts {
+    let settings = CommonSettings {
+        base_url: "http://127.0.0.1:1".parse().unwrap(),
+        default_from: Some("sender".into()),
+        recipients_per_call: NonZeroUsize::new(setup.recipients_per_call).unwrap(),
+        calls_per_second: setup.calls_per_second,
+        messages_per_second: None,
+        max_in_flight: NonZeroU32::new(setup.max_in_flight).unwrap(),
+        max_payload_bytes: None,
+        connect_timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(10),
+    };
+    let adapter = Box::new(FakeAdapter { profile: profile(settings.recipients_per_call) });
+    let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
+    ChannelParts { name: ChannelName::parse(setup.name).unwrap(), channel, http, is_sandbox: false }
 }
 
 fn http(sent: Arc<Mutex<Vec<String>>>, script: Script) -> HttpService {

@@ -44,6 +44,7 @@ pub const NAME: &str = "easemob_chatroom";
 pub const PROVIDER: Provider = Provider {
     name: NAME,
     defaults: include_str!("default.toml"),
+    account_keys: &["org_name", "app_name"],
     most_recipients_per_call: MOST_ROOMS_PER_CALL,
     build,
     sandbox: sandbox::SANDBOX,

@@ -52,6 +52,7 @@ pub const NAME: &str = "easemob_relay";
 pub const PROVIDER: Provider = Provider {
     name: NAME,
     defaults: include_str!("default.toml"),
+    account_keys: &["base_url"],
     // The document states no limit. Assumed: beyond this a call lasts longer than anybody waits.
     most_recipients_per_call: 500,
     build,

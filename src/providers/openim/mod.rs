@@ -53,6 +53,7 @@ pub const NAME: &str = "openim";
 pub const PROVIDER: Provider = Provider {
     name: NAME,
     defaults: include_str!("default.toml"),
+    account_keys: &["base_url"],
     // Source: OpenIM, REST introduction (array parameters have at most 1000 entries), read 2026-11-21.
     most_recipients_per_call: 1000,
     build,

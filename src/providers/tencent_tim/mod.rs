@@ -57,6 +57,7 @@ pub const NAME: &str = "tencent_tim";
 pub const PROVIDER: Provider = Provider {
     name: NAME,
     defaults: include_str!("default.toml"),
+    account_keys: &["sdk_app_id"],
     most_recipients_per_call: 500,
     build,
     sandbox: sandbox::SANDBOX,

@@ -48,6 +48,7 @@ pub const NAME: &str = "volcengine_rtc";
 pub const PROVIDER: Provider = Provider {
     name: NAME,
     defaults: include_str!("default.toml"),
+    account_keys: &["app_id"],
     // Source: `BatchSendMessage`, "Interface behaviour": at most 500 users at once, read 2026-11-21.
     most_recipients_per_call: 500,
     build,

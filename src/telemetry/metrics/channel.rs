@@ -137,6 +137,12 @@ pub struct ChannelState {
     pub circuit: CircuitState,
 }
 
+impl ChannelState {
+    /// Of a channel that is no longer configured.
+    pub const GONE: Self =
+        Self { in_flight: 0, max_in_flight: 0, route_count: 0, circuit: CircuitState::Closed };
+}
+
 impl ChannelMetrics {
     /// Counts decided recipients, each once.
     pub fn count_outcomes(&self, outcomes: &Outcomes) {

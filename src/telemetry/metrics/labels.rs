@@ -75,6 +75,12 @@ pub(super) struct ByKind {
     pub(super) kind: &'static str,
 }
 
+/// Series of one end of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByReload {
+    pub(super) result: &'static str,
+}
+
 /// Series of one route of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByRoute {

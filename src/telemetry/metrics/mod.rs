@@ -23,8 +23,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::id::ChannelName;
 use crate::telemetry::metrics::channel::{ChannelFamilies, ChannelMetrics};
-use crate::telemetry::metrics::labels::{ByBatchOutcome, ByCode, ByKind, ByRoute, Counters};
-use crate::telemetry::metrics::words::{BatchOutcome, Violation};
+use crate::telemetry::metrics::labels::{ByBatchOutcome, ByCode, ByKind, ByReload, ByRoute, Counters};
+use crate::telemetry::metrics::words::{BatchOutcome, ReloadResult, Violation};
 
 /// The type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,6 +42,8 @@ pub struct Metrics {
     batches_in_progress: Gauge,
     unrecorded: Counter,
     violations: Counters<Violation>,
+    reloads: Counters<ReloadResult>,
+    last_reload_refused: Gauge,
     requests: Family<ByRoute, Counter>,
     refusals: Family<ByCode, Counter>,
     held_bytes: Gauge,
@@ -83,6 +85,11 @@ impl Metrics {
         ours.register("unrecorded_batches", "Batches that the store did not take", unrecorded.clone());
         let violations = Family::default();
         ours.register("invariant_violations", "What must never happen", violations.clone());
+        let reloads = Family::default();
+        ours.register("reloads", "Configurations read anew", reloads.clone());
+        let last_reload_refused = Gauge::default();
+        let help = "1 while the latest configuration is refused and an earlier one serves";
+        ours.register("last_reload_refused", help, last_reload_refused.clone());
         let requests = Family::default();
         ours.register("http_requests", "Answers of the API", requests.clone());
         let refusals = Family::default();
@@ -97,6 +104,8 @@ impl Metrics {
             batches_in_progress,
             unrecorded,
             violations: Counters::new(&violations, |kind| ByKind { kind }),
+            reloads: Counters::new(&reloads, |result| ByReload { result }),
+            last_reload_refused,
             requests,
             refusals,
             held_bytes,
@@ -124,6 +133,12 @@ impl Metrics {
     /// Counts what must never happen.
     pub fn count_violation(&self, violation: Violation) {
         self.violations.count(violation);
+    }
+
+    /// Counts a configuration that was read anew.
+    pub fn count_reload(&self, result: ReloadResult) {
+        self.reloads.count(result);
+        self.last_reload_refused.set(i64::from(result == ReloadResult::Refused));
     }
 
     /// Counts an answer.

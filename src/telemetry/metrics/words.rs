@@ -95,6 +95,26 @@ impl Word for RepeatReason {
     }
 }
 
+/// What became of a new configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// It serves.
+    Applied,
+    /// It has faults, and everything stayed as it was.
+    Refused,
+}
+
+impl Word for ReloadResult {
+    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// The state of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitState {

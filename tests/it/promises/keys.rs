@@ -9,7 +9,7 @@ use crate::fake_provider::FakeProvider;
 use crate::harness::{Answer, TestGateway};
 
 /// A key's table in the configuration.
-pub(super) fn table(name: &str, key: &Key, more: &str) -> String {
+pub(crate) fn table(name: &str, key: &Key, more: &str) -> String {
     format!("[[keys]]\nname = '{name}'\nid = '{}'\nsha256 = '{}'\n{more}\n", key.id, key.digest())
 }
 
@@ -33,7 +33,7 @@ async fn start(account: &'static Account, fake: &FakeProvider) -> (TestGateway, 
     (gateway, good)
 }
 
-fn bearer(key: &Key) -> String {
+pub(crate) fn bearer(key: &Key) -> String {
     format!("Bearer {}", key.text.expose())
 }
 

@@ -3,7 +3,7 @@
 #[cfg(feature = "sqlite")]
 mod durable;
 mod faults;
-mod keys;
+pub(crate) mod keys;
 mod limits;
 mod refusals;
 mod resend;
