@@ -3,7 +3,7 @@
 //! Each batch that is not over has an owner: the replica that works on it. A replica has a lease, by the database's
 //! clock, and renews it; whoever finds one over takes its batches. Every change of a batch looks in the same statement
 //! whose the batch is, so that a replica that was thought dead changes nothing when it comes back; and right before a
-//! call is written, [`Holding`](holding::Holding) says from the local clock alone whether the lease can still be
+//! call is written, `Holding` says from the local clock alone whether the lease can still be
 //! relied on.
 
 mod accept;

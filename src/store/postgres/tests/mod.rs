@@ -7,6 +7,7 @@ mod opening;
 mod proxy;
 mod replicas;
 mod retained;
+#[cfg(feature = "sqlite")]
 mod schema;
 mod sharing;
 

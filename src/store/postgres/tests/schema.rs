@@ -32,7 +32,6 @@ async fn of_postgres() -> Schema {
     schema
 }
 
-#[cfg(feature = "sqlite")]
 async fn of_sqlite() -> Schema {
     use sqlx::Connection as _;
     let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
@@ -48,7 +47,6 @@ async fn of_sqlite() -> Schema {
     schema
 }
 
-#[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn both_engines_have_the_same_tables() {
     let mut postgres = of_postgres().await;
