@@ -11,6 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::body::Bodies;
 use crate::api::keys::authenticate;
+use crate::api::probes::StoreCheck;
 use crate::api::problem::{Problem, ProblemCode};
 use crate::api::{
     Api, MetricsAt, cancel, channels, list_batches, metrics, plan_batch, probes, read_batch, read_results,
@@ -26,6 +27,8 @@ pub struct State {
     pub api: Arc<Api>,
     /// How much of requests may be in memory.
     pub bodies: Bodies,
+    /// Whether the store serves.
+    pub store_check: Arc<StoreCheck>,
 }
 
 impl State {
@@ -33,7 +36,7 @@ impl State {
     #[must_use]
     pub fn new(api: Arc<Api>) -> Self {
         let bodies = Bodies::new(&api.settings.limits);
-        Self { api, bodies }
+        Self { api, bodies, store_check: Arc::default() }
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::api::answer;
 use crate::app::server::Connections;
 use crate::app::tests::settings;
 
@@ -37,6 +38,7 @@ fn door() -> Arc<Connections> {
         .route("/", get(async || "hi"))
         .route("/late", get(late))
         .route("/endless", get(endless))
+        .route("/unanswered", get(async || answer::none()))
         .route("/refused", post(async || "no"));
     Connections::new(router, settings(10_000))
 }
@@ -292,4 +294,17 @@ async fn a_flood_of_requests_taken_back_ends_the_connection() {
     }
     assert_eq!(reason, Some(ENHANCE_YOUR_CALM));
     ask(&mut door.connect(), "/").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_gets_no_answer_ends_its_connection_without_a_byte() {
+    let mut stream = door().connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    stream.write_all(b"GET /unanswered HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut rest = String::new();
+    timeout(LIFETIME, stream.read_to_string(&mut rest)).await.unwrap().unwrap();
+    assert!(rest.ends_with("\r\n\r\nhi"), "{rest}");
 }

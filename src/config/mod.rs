@@ -216,8 +216,11 @@ fn read_sections(json: &str, providers: &[Provider]) -> Result<Settings, Vec<Fau
         Some(Settings {
             server: server?,
             shutdown: shutdown?,
+            delivery: dispatch::settings::Settings {
+                budget_share: 1.0 / f64::from(store.as_ref()?.replicas),
+                ..delivery?
+            },
             store: store?,
-            delivery: delivery?,
             api: api?,
             keys,
             transport: transport?,

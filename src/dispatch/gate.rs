@@ -40,7 +40,7 @@ pub(super) struct Gate {
 /// A channel's budgets, full.
 pub(super) fn budgets(channel: &Channel, settings: &Settings, now: Instant) -> Pacer {
     let common = &channel.settings;
-    let margin = settings.budget_margin;
+    let margin = settings.budget_margin * settings.budget_share;
     let largest_call = to_f64(channel.adapter.profile().recipients_per_call.get());
     let budget = |limit: Option<f64>, cost| limit.map(|limit| Budget::new(limit, margin, cost, now));
     let calls = budget(common.calls_per_second, 1.0);

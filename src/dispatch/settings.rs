@@ -21,6 +21,9 @@ pub struct Settings {
     pub token_wait: Duration,
     /// Which part of a configured budget is used, 0.5 to 1.
     pub budget_margin: f64,
+    /// Which part of the rest is this process's, above 0 to 1: the others belong to its replicas. From the section
+    /// `[store]`.
+    pub budget_share: f64,
     /// How long it takes until a channel that was refused for its rate uses its whole budget again.
     pub budget_recovery: Duration,
     /// Most repeats of a channel for each of its first tries, 0 to 1; a few are always allowed.
@@ -71,6 +74,7 @@ impl Settings {
             backoff_cap: backoff_cap?,
             token_wait: token_wait?,
             budget_margin: budget_margin?,
+            budget_share: 1.0,
             budget_recovery: budget_recovery?,
             retry_share: retry_share?,
             circuit_failures: circuit_failures?,

@@ -26,8 +26,19 @@ pub(crate) struct Kept {
     pub(crate) log: Vec<String>,
     /// Whether every change fails.
     pub(crate) is_away: bool,
+    /// What becomes of the next acceptance, whose answer is lost.
+    doubt: Option<Doubt>,
+    /// Whether the store is away from then on.
+    is_away_after_doubt: bool,
     /// Whether another process has taken the batches over.
     pub(crate) is_taken: bool,
+}
+
+/// What becomes of a commit whose answer is lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Doubt {
+    Written,
+    NotWritten,
 }
 
 struct Row {
@@ -45,6 +56,20 @@ impl ModelStore {
         let result =
             if kept.is_away { Err(StoreError::Away("planted".into())) } else { Ok(change(&mut kept)) };
         Box::pin(std::future::ready(result))
+    }
+
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.shared.lock().unwrap().is_away = is_away;
+    }
+
+    /// Loses the answer to the next acceptance.
+    pub(crate) fn set_doubt(&self, doubt: Doubt) {
+        self.shared.lock().unwrap().doubt = Some(doubt);
+    }
+
+    /// Is away once that has happened.
+    pub(crate) fn set_away_after_doubt(&self) {
+        self.shared.lock().unwrap().is_away_after_doubt = true;
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
@@ -101,7 +126,11 @@ impl Store for ModelStore {
 
 impl Durable for ModelStore {
     fn accept(&self, batch: NewBatch) -> StoreFuture<'_, Accepted> {
-        self.change(|kept| {
+        let doubt = self.shared.lock().unwrap().doubt.take();
+        if matches!(doubt, Some(Doubt::NotWritten)) {
+            return Box::pin(std::future::ready(Err(StoreError::Unsettled)));
+        }
+        let accepted = self.change(|kept| {
             let id = batch.report.batch.id;
             if let Some(IdempotencyKey { caller, key, fingerprint }) = batch.key {
                 if let Some(known) = kept.keys.get(&(Arc::clone(&caller), Arc::clone(&key))) {
@@ -113,7 +142,10 @@ impl Durable for ModelStore {
             let row = Row { report: (*batch.report).clone(), in_flight: batch.in_flight, is_canceled: false };
             kept.batches.insert(id, row);
             Accepted::Written
-        })
+        });
+        let mut kept = self.shared.lock().unwrap();
+        kept.is_away |= doubt.is_some() && kept.is_away_after_doubt;
+        if doubt.is_some() { Box::pin(std::future::ready(Err(StoreError::Unsettled))) } else { accepted }
     }
 
     fn find_key(&self, caller: Arc<str>, key: Arc<str>) -> StoreFuture<'_, Option<KnownKey>> {

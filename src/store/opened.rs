@@ -50,7 +50,7 @@ impl Opened {
         providers: fn(&str) -> Option<&'static str>,
         now: impl Fn() -> SystemTime + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let StoreSettings { place, retention, memory } = settings;
+        let StoreSettings { place, retention, replicas: _, memory } = settings;
         let memory = MemoryStore::new(memory);
         match place {
             Place::Memory => Ok(Self::Memory(Arc::new(memory))),

@@ -14,6 +14,8 @@ pub struct StoreSettings {
     pub place: Place,
     /// How long a batch is kept after its end, at least 24 hours: as long as a key may name it.
     pub retention: Duration,
+    /// How many replicas of this process share the providers' limits without sharing this store, 1 to 1000.
+    pub replicas: u32,
     /// What of it is in memory.
     pub memory: Settings,
 }
@@ -59,6 +61,7 @@ impl StoreSettings {
         });
         let hours = fields.required_u64("retention_hours", 24..=87_600);
         let retention = hours.map(|hours| Duration::from_secs(hours * 3_600));
+        let replicas = fields.required_u64("replicas", 1..=1_000).and_then(|count| u32::try_from(count).ok());
         let count = |fields: &mut Fields<'_>, name: &str, most: u64| {
             fields.required_u64(name, 0..=most).and_then(|count| usize::try_from(count).ok())
         };
@@ -68,6 +71,7 @@ impl StoreSettings {
         Some(Self {
             place: place?,
             retention: retention?,
+            replicas: replicas?,
             memory: Settings { memory_batches: memory_batches?, memory_bytes: memory_bytes? },
         })
     }

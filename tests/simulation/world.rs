@@ -67,6 +67,7 @@ pub(crate) fn delivery() -> Settings {
         backoff_cap: Duration::from_secs(20),
         token_wait: Duration::from_secs(10),
         budget_margin: 0.95,
+        budget_share: 1.0,
         budget_recovery: Duration::from_secs(30),
         retry_share: 0.2,
         circuit_failures: 5,

@@ -35,6 +35,7 @@ use crate::domain::message::{Message, MessageType};
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, OutcomesBuilder};
 use crate::domain::report::{Warning, WarningCode};
 use crate::domain::route::{Route, TargetType};
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::transport::TransportError;
 
@@ -92,11 +93,25 @@ impl Rig {
         Self::assemble(&[], change, |_| {})
     }
 
+    pub(super) fn with_store(store: Arc<dyn Store>) -> Self {
+        Self::assemble_on(store, &[], |_| {}, |_| {})
+    }
+
     pub(super) fn with_keys(keys: &[KeySettings]) -> Self {
         Self::assemble(keys, |_| {}, |_| {})
     }
 
     pub(super) fn assemble(
+        keys: &[KeySettings],
+        change: impl FnOnce(&mut Settings),
+        change_delivery: impl FnOnce(&mut crate::dispatch::settings::Settings),
+    ) -> Self {
+        let kept = crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 };
+        Self::assemble_on(Arc::new(MemoryStore::new(kept)), keys, change, change_delivery)
+    }
+
+    fn assemble_on(
+        store: Arc<dyn Store>,
         keys: &[KeySettings],
         change: impl FnOnce(&mut Settings),
         change_delivery: impl FnOnce(&mut crate::dispatch::settings::Settings),
@@ -117,14 +132,12 @@ impl Rig {
         let calls = Arc::new(AtomicUsize::new(0));
         let channels = [("main", "fake"), ("other", "fake-two")];
         let parts = channels.map(|(name, provider)| parts(name, provider, Arc::clone(&calls)));
-        let store =
-            MemoryStore::new(crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 });
         let mut delivery = crate::dispatch::settings::Settings::for_tests();
         change_delivery(&mut delivery);
         let dispatcher = Dispatcher::new(
             parts.into(),
             delivery,
-            Arc::new(store),
+            store,
             Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             Randomness::seeded(1),
         );

@@ -113,6 +113,7 @@ fn after_a_kill_what_was_out_is_unknown_what_was_done_stays_and_the_rest_is_sent
     let id = die_after(&store, 1.5, RetryUnknown::Never);
     let report = go_on(&store, id, "ok");
     assert_eq!(words(&report), ["accepted:1", "unknown:internal:1", "accepted:1"]);
+    assert_eq!((report.routes[0].calls, report.routes[0].retries), (3, 0));
     assert_eq!(calls(&store), ["a", "b", "c"]);
 }
 

@@ -6,8 +6,7 @@ use super::{Ended, end, start_with};
 use crate::process::Process;
 
 /// Sends a text through the sandbox's TIM channel.
-const TEXT: [&str; 7] =
-    ["--no-idempotency-key", "--channel", "sandbox-tim", "--from", "dave", "--text", "hi"];
+const TEXT: [&str; 6] = ["--channel", "sandbox-tim", "--from", "dave", "--text", "hi"];
 
 struct Shell {
     gateway: Process,
@@ -76,7 +75,7 @@ async fn a_long_list_goes_out_as_lines_and_its_end_is_waited_for() {
     let shell = Shell::new().await;
     let list: String = (0..3000).map(|number| format!("user-{number}\n")).collect();
     let message = file("{\n  \"type\": \"text\",\n  \"text\": \"two\\nlines\"\n}\n");
-    let head = ["send", "--no-idempotency-key", "--channel", "sandbox-tim", "--from", "dave", "--message"];
+    let head = ["send", "--channel", "sandbox-tim", "--from", "dave", "--message"];
     let reference = format!("@{}", path(&message));
     let tail = [&reference, "--client-ref", "c1", "--retry-unknown", "--on-invalid", "skip", "--json", "-"];
     let ended = shell.run(&[&head[..], &tail].concat(), &format!("{list}magic-refuse\n")).await;
@@ -96,11 +95,11 @@ async fn a_whole_request_is_sent_as_it_is() {
     let json = file(&format!(
         "{{\n\"routes\":[{{\"channel\":\"sandbox-tim\",\"from\":\"dave\",\"to\":[\"a\"]}}],\n{message}}}\n"
     ));
-    let ended = shell.run(&["send", "--no-idempotency-key", "--body", &path(&json)], "").await;
+    let ended = shell.run(&["send", "--body", &path(&json)], "").await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let lines =
         format!("{{\"channel\":\"sandbox-tim\",\"from\":\"dave\",{message}}}\n\"a\"\n\"magic-refuse\"\n");
-    let ended = shell.run(&["send", "--no-idempotency-key", "--json", "--body", "-"], &lines).await;
+    let ended = shell.run(&["send", "--json", "--body", "-"], &lines).await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
 }
 
@@ -156,7 +155,11 @@ async fn what_cannot_be_used_exits_64_and_is_named() {
         (&["--to-file", "/no/such/file"], "", "imcast: /no/such/file cannot be read: "),
         (&["a", "--push", "[]"], "", "imcast: --push: must be a JSON object"),
         (&["a", "--ext", "{\"a\":}"], "", "imcast: --ext: not valid JSON: expected value at line 1"),
-        (&["a", "--idempotency-key", "x"], "", "error: the argument '--no-idempotency-key' cannot be used"),
+        (
+            &["a", "--idempotency-key", "x", "--no-idempotency-key"],
+            "",
+            "error: the argument '--idempotency-key <KEY>' cannot be used",
+        ),
         (&["a", "--message", "{}"], "", "error: the argument '--text <TEXT>' cannot be used"),
         (&["--body", "x"], "", "error: the argument '--channel <CHANNEL>' cannot be used with '--body"),
         (&["a", "--target-type", "planet"], "", "error: invalid value 'planet'"),
