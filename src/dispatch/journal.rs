@@ -40,7 +40,9 @@ impl RouteRun {
     /// Whether this process may still send for the batch; asked without waiting, right before a call is written.
     pub(super) fn check_holds(&self) -> Result<(), Stop> {
         match self.shared.store.durable() {
-            Some(store) if self.state.is_durable() && !store.holds() => Err(Stop::Left),
+            Some(store) if self.state.is_durable() && !store.holds(self.state.plan.batch.id) => {
+                Err(Stop::Left)
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -154,9 +156,13 @@ pub(super) async fn cancel(store: Option<&dyn Durable>, running: &Running) {
     }
 }
 
-/// Repeats a change until the store has made it: every change can be made twice.
+/// Repeats a change until the store has made it; leaves a batch that another process has taken over.
 async fn until_written<'a>(state: &State, mut change: impl FnMut() -> StoreFuture<'a, ()>) {
     while let Err(error) = change().await {
+        if matches!(error, StoreError::Lost) {
+            warn!(batch.id = %state.plan.batch.id, "Another process has taken the batch over; it is left to that one.");
+            return state.leave();
+        }
         complain(state, &error);
         if matches!(error, StoreError::Corrupt(_)) {
             // Asking again would not help: what is written is mended by hand.

@@ -18,6 +18,7 @@ use crate::domain::id::BatchId;
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, RouteReport, Settled};
+use crate::store::StoreError;
 use crate::store::durable::{Chunk, Durable, Unfinished};
 
 /// How many batches are taken over at once.
@@ -83,13 +84,14 @@ impl Dispatcher {
                 info!(batch.id = %id, "A batch goes on that another process began.");
                 return None;
             }
-            Err(reason) => reason,
+            Err(Hindered::Lost) => return None,
+            Err(Hindered::Waits(reason)) => reason,
         };
         let now = self.now();
         if unfinished.report.batch.expires_at <= now {
             let ended = store.finish(Arc::new(expired(&unfinished, now))).await;
             match ended {
-                Ok(()) => return None,
+                Ok(()) | Err(StoreError::Lost) => return None,
                 Err(error) => warn!(batch.id = %id, %error, "The end of a batch cannot be written."),
             }
         } else if is_new {
@@ -101,10 +103,10 @@ impl Dispatcher {
     /// Goes on with a batch.
     ///
     /// # Errors
-    /// Why that is not possible now, for operators.
-    async fn resume(&self, store: &dyn Durable, unfinished: &Unfinished) -> Result<(), String> {
+    /// Why that is not possible now.
+    async fn resume(&self, store: &dyn Durable, unfinished: &Unfinished) -> Result<(), Hindered> {
         let mut report = (*unfinished.report).clone();
-        let mut plan = Plan::resumed(&self.shared, &report)?;
+        let mut plan = Plan::resumed(&self.shared, &report).map_err(Hindered::Waits)?;
         let mut again = Vec::new();
         for chunk in &unfinished.in_flight {
             let Some(route) = report.routes.get_mut(chunk.route_index) else { continue };
@@ -116,12 +118,18 @@ impl Dispatcher {
             }
             let settled = lost_call(chunk.positions.clone());
             let written = store.settle(report.batch.id, chunk.route_index, settled.clone()).await;
-            written.map_err(|error| error.to_string())?;
+            written.map_err(|error| match error {
+                StoreError::Lost => Hindered::Lost,
+                StoreError::Away(_) | StoreError::Unsettled | StoreError::Corrupt(_) => {
+                    Hindered::Waits(error.to_string())
+                }
+            })?;
             route.settle(settled);
         }
         report.routes.iter_mut().for_each(count_calls);
         plan.leave_open(&report, again);
-        let places = enter(&plan, Duration::MAX).map_err(|overloaded| overloaded.to_string())?;
+        let places =
+            enter(&plan, Duration::MAX).map_err(|overloaded| Hindered::Waits(overloaded.to_string()))?;
         let running = Running::resumed(plan, &report);
         if unfinished.is_canceled {
             running.cancel();
@@ -129,6 +137,14 @@ impl Dispatcher {
         hand_over(&self.shared, &running, places);
         Ok(())
     }
+}
+
+/// Why a batch does not go on.
+enum Hindered {
+    /// Yet another process has it.
+    Lost,
+    /// It has to wait; why, for operators.
+    Waits(String),
 }
 
 /// Counts the calls that the process before made: it wrote their number only at the end.

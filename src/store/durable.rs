@@ -13,7 +13,10 @@ use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, Settled};
 use crate::store::{StoreFuture, Summary};
 
-/// Keeps durable batches. Every change that returned is on disk.
+/// Keeps durable batches. Every change that returned is on disk, and every change can be made twice.
+///
+/// What becomes of a batch that another process has taken over is its business: [`StoreError::Lost`](crate::store::StoreError::Lost), and nothing
+/// was written.
 pub trait Durable: Send + Sync {
     /// Writes a batch; with a key only if no batch has that key yet.
     fn accept(&self, batch: NewBatch) -> StoreFuture<'_, Accepted>;
@@ -46,9 +49,9 @@ pub trait Durable: Send + Sync {
     /// `except`, which this process works on or cannot work on.
     fn claim(&self, most: usize, except: Vec<BatchId>) -> StoreFuture<'_, Vec<Unfinished>>;
 
-    /// Whether this process may still send for the batches that it has; asked right before each call is written,
-    /// and answered without waiting.
-    fn holds(&self) -> bool;
+    /// Whether this process may still send for a batch that it works on; asked right before each call is written,
+    /// and answered without waiting. Once it may not, it never may again until it has claimed the batch anew.
+    fn holds(&self, batch: BatchId) -> bool;
 
     /// Takes callbacks whose time has come, at most `most`; nobody else gets them for [`CALLBACK_LEASE`], after
     /// which they are due again.

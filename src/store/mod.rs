@@ -5,14 +5,18 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod opened;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+pub mod sealed;
 pub mod settings;
+pub mod shared;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod stored;
 
 #[cfg(test)]
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod suite;
 
 use std::pin::Pin;
@@ -60,6 +64,9 @@ pub enum StoreError {
     /// Whether the change was made is not known and could not be found out.
     #[error("the store was lost while it wrote")]
     Unsettled,
+    /// Another process goes on with the batch; nothing was written.
+    #[error("another process has taken the batch over")]
+    Lost,
     /// What it holds is not what this program writes.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),

@@ -177,6 +177,9 @@ impl Durable for ModelStore {
     }
 
     fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
+        if self.shared.lock().unwrap().is_taken {
+            return Box::pin(std::future::ready(Err(StoreError::Lost)));
+        }
         self.change(|kept| {
             kept.log.push(format!("settle {}", range(&settled.positions)));
             let row = kept.batches.get_mut(&batch).unwrap();
@@ -251,7 +254,7 @@ impl Durable for ModelStore {
         })
     }
 
-    fn holds(&self) -> bool {
+    fn holds(&self, _batch: BatchId) -> bool {
         !self.shared.lock().unwrap().is_taken
     }
 

@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
+#[cfg(feature = "postgres")]
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::settings::{Place, StoreSettings};
 #[cfg(feature = "sqlite")]
 use crate::store::sqlite::{self, SqliteStore};
@@ -16,9 +18,13 @@ pub enum OpenError {
     #[cfg(feature = "sqlite")]
     #[error(transparent)]
     Sqlite(#[from] sqlite::OpenError),
+    /// The database cannot be used.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
     /// The program was built without it.
-    #[error("this build has no SQLite: set store.url = \"memory:\"")]
-    NotBuilt,
+    #[error("this build has no {0}: set another store.url")]
+    NotBuilt(&'static str),
 }
 
 /// A store and what it takes to close it.
@@ -29,6 +35,9 @@ pub enum Opened {
     /// One file.
     #[cfg(feature = "sqlite")]
     Sqlite(Arc<SqliteStore>),
+    /// A database that several replicas may share.
+    #[cfg(feature = "postgres")]
+    Postgres(Arc<PostgresStore>),
 }
 
 impl Opened {
@@ -53,7 +62,17 @@ impl Opened {
             #[cfg(not(feature = "sqlite"))]
             Place::Sqlite(_) => {
                 let _ = (retention, providers, now);
-                Err(OpenError::NotBuilt)
+                Err(OpenError::NotBuilt("SQLite"))
+            }
+            #[cfg(feature = "postgres")]
+            Place::Postgres { url, connections } => {
+                let opening = postgres::Opening { url, connections, retention, providers };
+                Ok(Self::Postgres(Arc::new(PostgresStore::open(opening, memory).await?)))
+            }
+            #[cfg(not(feature = "postgres"))]
+            Place::Postgres { .. } => {
+                let _ = (retention, providers);
+                Err(OpenError::NotBuilt("PostgreSQL"))
             }
         }
     }
@@ -65,6 +84,8 @@ impl Opened {
             Self::Memory(store) => store,
             #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => store,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store,
         }
     }
 
@@ -74,6 +95,8 @@ impl Opened {
             Self::Memory(_) => {}
             #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => store.close().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.close().await,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapter::fields::Fields;
+use crate::adapter::secret::Secret;
 use crate::domain::fault::FaultCode;
 
 /// Where and how long batches are kept. Defaults and meanings: `config/default.toml`.
@@ -35,15 +36,25 @@ pub enum Place {
     Memory,
     /// In this SQLite file.
     Sqlite(PathBuf),
+    /// In this PostgreSQL database, which other replicas may share.
+    Postgres {
+        /// Where it is, and the password.
+        url: Secret,
+        /// Most connections to it, 2 to 1000.
+        connections: u32,
+    },
 }
 
 impl StoreSettings {
     /// Reads the section.
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let connections = fields.required_u64("connections", 2..=1_000);
+        let connections = connections.and_then(|count| u32::try_from(count).ok());
         let place = fields.required_text("url").and_then(|url| {
-            let place = Place::parse(&url);
+            let place = Place::parse(&url, connections.unwrap_or(2));
             if place.is_none() {
-                let detail = "must be \"memory:\", or \"sqlite:\" and the path of a file on a local disk";
+                let detail = "must be \"memory:\", \"sqlite:\" and the path of a file on a local disk, or \
+                    \"postgres://user:password@host:port/database\"";
                 fields.fault_at("url", FaultCode::OutOfRange, detail);
             }
             place
@@ -56,6 +67,7 @@ impl StoreSettings {
         };
         let memory_batches = count(fields, "memory_batches", 10_000_000);
         let memory_bytes = count(fields, "memory_bytes", 1 << 40);
+        connections?;
         Some(Self {
             place: place?,
             retention: retention?,
@@ -66,11 +78,14 @@ impl StoreSettings {
 }
 
 impl Place {
-    /// Reads a URL; `None` if it is none of ours.
+    /// Reads a URL; `None` if it is none of ours. `connections`: for a place that has them.
     #[must_use]
-    pub fn parse(url: &str) -> Option<Self> {
+    pub fn parse(url: &str, connections: u32) -> Option<Self> {
         if url == "memory:" {
             return Some(Self::Memory);
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Some(Self::Postgres { url: Secret::new(url), connections });
         }
         let path = url.strip_prefix("sqlite:")?;
         // With two slashes too, as other programs write it; a third one begins an absolute path.
@@ -87,13 +102,28 @@ mod tests {
 
     #[test]
     fn reads_urls() {
+        let parse = |url| Place::parse(url, 8);
         let file = |path: &str| Some(Place::Sqlite(path.into()));
-        assert_eq!(Place::parse("memory:"), Some(Place::Memory));
-        assert_eq!(Place::parse("sqlite:imcast.db"), file("imcast.db"));
-        assert_eq!(Place::parse("sqlite:/var/lib/imcast.db"), file("/var/lib/imcast.db"));
-        assert_eq!(Place::parse("sqlite:///var/lib/imcast.db"), file("/var/lib/imcast.db"));
-        for url in ["", "memory", "sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a?mode=ro", "mysql:a"] {
-            assert_eq!(Place::parse(url), None, "{url}");
+        assert_eq!(parse("memory:"), Some(Place::Memory));
+        assert_eq!(parse("sqlite:imcast.db"), file("imcast.db"));
+        assert_eq!(parse("sqlite:/var/lib/imcast.db"), file("/var/lib/imcast.db"));
+        assert_eq!(parse("sqlite:///var/lib/imcast.db"), file("/var/lib/imcast.db"));
+        for url in ["postgres://imcast:hunter2@db/imcast", "postgresql://db/imcast?sslmode=verify-full"] {
+            let place = parse(url);
+            assert_eq!(place, Some(Place::Postgres { url: Secret::new(url), connections: 8 }));
+            assert!(!format!("{place:?}").contains("hunter2"));
+        }
+        for url in [
+            "",
+            "memory",
+            "sqlite:",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite:a?mode=ro",
+            "mysql:a",
+            "postgres:a",
+        ] {
+            assert_eq!(parse(url), None, "{url}");
         }
     }
 }

@@ -100,7 +100,8 @@ async fn what_is_accepted_is_found_by_the_next_process(rig: &impl Rig) {
     let store = reopened(rig, store).await;
     assert_eq!(same(&*found(&store, id).await), same(&report));
     durable(&store).check().await.unwrap();
-    assert!(durable(&store).holds());
+    assert_eq!(claimed(&store).await.len(), 1);
+    assert!(durable(&store).holds(id));
     rig.close(store).await;
 }
 
@@ -346,9 +347,17 @@ async fn a_batch_that_nobody_waited_for_is_claimed(rig: &impl Rig) {
         })
         .await;
     }
-    // Written after it, so that it is written as well by then.
+    // Written after it, so that it is written as well before long.
     accept(&store, &numbered(2, &["a"])).await;
-    let claimed = claimed(&store).await;
+    let claimed = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        loop {
+            let claimed = claimed(&store).await;
+            if !claimed.is_empty() {
+                return claimed;
+            }
+        }
+    });
+    let claimed = claimed.await.unwrap();
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].report.batch.id, report.batch.id);
     rig.close(store).await;

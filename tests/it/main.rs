@@ -10,6 +10,9 @@ mod architecture;
 #[cfg(feature = "sqlite")]
 mod callbacks;
 mod check_connect;
+#[cfg(feature = "postgres")]
+#[expect(dead_code, reason = "the tests of the store itself use the rest")]
+mod cluster;
 mod command_line;
 mod conformance;
 mod contract;
@@ -24,6 +27,8 @@ mod promises;
 mod raw;
 mod reload;
 mod replay;
+#[cfg(feature = "postgres")]
+mod replicas;
 mod sandbox;
 mod signatures;
 #[cfg(feature = "sqlite")]

@@ -267,6 +267,24 @@ fn a_process_that_lost_its_batches_sends_nothing_more() {
 }
 
 #[test]
+fn a_batch_that_was_taken_over_while_a_call_was_out_is_left_to_the_other() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = start(&rig, &["a"], RetryUnknown::Never).await;
+        while calls(&store).is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        store.shared.lock().unwrap().is_taken = true;
+        assert!(running.finished(Duration::from_secs(60)).await);
+        assert!(!running.report().is_over(), "its end is the other's");
+        assert_eq!(rig.dispatcher.running_count(), 0);
+    });
+    assert_eq!(calls(&store), ["a"]);
+    assert!(!store.log().iter().any(|line| line.starts_with("finish")));
+}
+
+#[test]
 fn a_batch_whose_channel_is_gone_waits_and_expires() {
     let store = ModelStore::default();
     let id = die_after(&store, 1.5, RetryUnknown::Never);

@@ -268,7 +268,7 @@ impl Durable for SqliteStore {
         })
     }
 
-    fn holds(&self) -> bool {
+    fn holds(&self, _batch: BatchId) -> bool {
         // The lock on the file is held until the process ends.
         true
     }

@@ -10,10 +10,8 @@ use crate::domain::outcome::Counts;
 use crate::domain::report::Status;
 use crate::store::durable::{DueCallback, KnownKey, Unfinished};
 use crate::store::sqlite::apply::Flaw;
-use crate::store::stored::rows::{
-    BatchRow, BatchRows, ChunkRow, CountsRow, RouteCounters, RouteRow, from_nanoseconds, read_channel,
-    read_id,
-};
+use crate::store::stored::columns::{Columns as _, batch_row, chunk_row, counts_row, route_row};
+use crate::store::stored::rows::{BatchRows, CountsRow, from_nanoseconds, read_channel, read_id};
 use crate::store::stored::{Providers, Unreadable};
 use crate::store::{Filter, StoreError, Summary};
 
@@ -59,73 +57,12 @@ async fn rows(readers: &SqlitePool, id: BatchId) -> Result<Option<BatchRows>, Fl
     let links = query("SELECT child FROM links WHERE parent = ? ORDER BY child").bind(&name);
     let links = links.fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
+    let resends = links.iter().map(|link| Ok(read_id(link.try_get(0)?)?)).collect::<Result<_, Flaw>>()?;
     Ok(Some(BatchRows {
-        batch: batch_row(id, &batch, &links)?,
+        batch: batch_row(id, &batch, resends)?,
         routes: routes.iter().map(route_row).collect::<Result<_, _>>()?,
         chunks: chunks.iter().map(chunk_row).collect::<Result<_, _>>()?,
     }))
-}
-
-fn batch_row(id: BatchId, row: &SqliteRow, links: &[SqliteRow]) -> Result<BatchRow, Flaw> {
-    Ok(BatchRow {
-        id,
-        caller: optional_text(row, "caller")?,
-        client_ref: optional_text(row, "client_ref")?,
-        created_at: row.try_get("created_at")?,
-        expires_at: row.try_get("expires_at")?,
-        completed_at: row.try_get("completed_at")?,
-        canceled: row.try_get("canceled")?,
-        on_invalid: row.try_get("on_invalid")?,
-        retry_unknown: row.try_get("retry_unknown")?,
-        resend: row.try_get("resend")?,
-        callback: optional_text(row, "callback")?,
-        resends: links.iter().map(|link| Ok(read_id(link.try_get(0)?)?)).collect::<Result<_, Flaw>>()?,
-        is_canceled: row.try_get("is_canceled")?,
-        warnings: row.try_get("warnings")?,
-        counts: CountsRow { total: row.try_get("total")?, ..counts_row(row)? },
-    })
-}
-
-fn route_row(row: &SqliteRow) -> Result<RouteRow, Error> {
-    Ok(RouteRow {
-        route_index: row.try_get("route_index")?,
-        channel: row.try_get("channel")?,
-        provider: row.try_get("provider")?,
-        is_sandbox: row.try_get("is_sandbox")?,
-        route: row.try_get("route")?,
-        recipients: row.try_get("recipients")?,
-        entries: row.try_get("entries")?,
-        chatroom_id: optional_text(row, "chatroom_id")?,
-        unsent_positions: row.try_get("unsent_positions")?,
-        unsent_outcomes: row.try_get("unsent_outcomes")?,
-        counters: RouteCounters {
-            calls: row.try_get("calls")?,
-            retries: row.try_get("retries")?,
-            throttled: row.try_get("throttled")?,
-            request_ids: row.try_get("request_ids")?,
-        },
-    })
-}
-
-fn chunk_row(row: &SqliteRow) -> Result<ChunkRow, Error> {
-    Ok(ChunkRow {
-        route_index: row.try_get("route_index")?,
-        first_position: row.try_get("first_position")?,
-        positions: row.try_get("positions")?,
-        outcomes: row.try_get("outcomes")?,
-        attempts: row.try_get("attempts")?,
-        counts: counts_row(row)?,
-    })
-}
-
-fn counts_row(row: &SqliteRow) -> Result<CountsRow, Error> {
-    let (accepted, failed, unknown) =
-        (row.try_get("accepted")?, row.try_get("failed")?, row.try_get("unknown")?);
-    Ok(CountsRow { total: 0, accepted, failed, unknown })
-}
-
-fn optional_text(row: &SqliteRow, name: &str) -> Result<Option<Arc<str>>, Error> {
-    Ok(row.try_get::<Option<String>, _>(name)?.map(Arc::from))
 }
 
 /// Recent batches, newest first.
@@ -173,7 +110,7 @@ async fn summary(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<S
     let channels = channels.iter().map(|row| Ok(read_channel(row.try_get(0)?)?));
     Ok(Summary {
         id: read_id(&id)?,
-        client_ref: optional_text(row, "client_ref")?,
+        client_ref: row.optional_text("client_ref")?,
         created_at: from_nanoseconds(row.try_get("created_at")?),
         completed_at: row.try_get::<Option<i64>, _>("completed_at")?.map(from_nanoseconds),
         canceled: row.try_get("canceled")?,

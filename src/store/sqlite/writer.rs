@@ -240,6 +240,7 @@ fn again(error: &Arc<StoreError>) -> StoreError {
     match &**error {
         StoreError::Away(_) => StoreError::Away(Box::new(Arc::clone(error))),
         StoreError::Unsettled => StoreError::Unsettled,
+        StoreError::Lost => StoreError::Lost,
         StoreError::Corrupt(detail) => StoreError::Corrupt(detail.clone()),
     }
 }

@@ -3,6 +3,7 @@
 //! Every document says its version; a version that this program does not know is unreadable, and so is anything
 //! else that it did not write. Nothing here does I/O.
 
+pub(crate) mod columns;
 mod json;
 mod message;
 mod outcomes;

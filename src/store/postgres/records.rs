@@ -1,0 +1,72 @@
+//! Reports of batches that are not durable: written behind, and dropped where that falls behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sqlx::postgres::PgPool;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::store::postgres::change::{Change, make};
+use crate::store::stored::rows::BatchRows;
+
+/// Reports that wait to be written; more are dropped.
+pub(super) const MOST_WAITING: usize = 1_024;
+
+/// Most reports of one transaction.
+const MOST_AT_ONCE: usize = 32;
+
+/// Most bytes of one transaction, roughly; one report alone may be larger.
+const MOST_BYTES: usize = 8 << 20;
+
+/// Writes reports until the store closes and everything that was handed over is written or given up.
+pub(super) struct Recorder {
+    pub(super) pool: PgPool,
+    pub(super) waiting: mpsc::Receiver<BatchRows>,
+    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) closing: CancellationToken,
+}
+
+impl Recorder {
+    pub(super) async fn run(mut self) {
+        let mut is_open = true;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled(), if is_open => {
+                    is_open = false;
+                    self.waiting.close();
+                }
+                first = self.waiting.recv() => {
+                    let Some(first) = first else { return };
+                    // Who leaves does not wait for a database that is away.
+                    if !self.write(first).await && !is_open {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes `first` and what waits behind it; whether it did.
+    async fn write(&mut self, first: BatchRows) -> bool {
+        let mut bytes = first.bytes();
+        let mut batches = vec![first];
+        while batches.len() < MOST_AT_ONCE
+            && bytes < MOST_BYTES
+            && let Ok(rows) = self.waiting.try_recv()
+        {
+            bytes += rows.bytes();
+            batches.push(rows);
+        }
+        let count = batches.len();
+        if let Err(error) = make(&self.pool, &Change::Record(batches)).await {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.dropped.fetch_add(count, Ordering::Relaxed);
+            warn!(%error, count, "Reports of finished batches were not written.");
+            return false;
+        }
+        true
+    }
+}

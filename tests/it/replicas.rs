@@ -1,0 +1,85 @@
+//! Several gateways on one database: any of them answers for any batch.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::cluster;
+use crate::harness::TestGateway;
+
+/// A configuration without a channel, hence with the sandbox, whose batches go to this database.
+fn configuration(url: &str) -> String {
+    format!("[store]\nurl = '{url}'\n")
+}
+
+/// A batch of two, one of whom is refused.
+fn batch() -> serde_json::Value {
+    let provider = &imcast::providers::REGISTRY[0];
+    let (accepted, refused) = provider.sandbox.recipients;
+    let route = |recipient| json!({ "channel": provider.sandbox.channel, "to": [recipient] });
+    let mut batch = json!({
+        "message": { "type": "text", "text": "hello" },
+        "routes": [route(accepted), route(refused)],
+    });
+    if !provider.sandbox.sender.is_empty() {
+        batch["from"] = provider.sandbox.sender.into();
+    }
+    batch
+}
+
+#[tokio::test]
+async fn any_replica_answers_for_any_batch() {
+    let database = cluster::shared().database();
+    let toml = configuration(&database);
+    let (left, right) = (TestGateway::start(&toml).await, TestGateway::start(&toml).await);
+    let batch = batch();
+    let sent = left.send(&batch).await;
+    assert_eq!(sent.status, 207, "{}", sent.text);
+    let path = format!("/v1/batches/{}", sent.json()["id"].as_str().unwrap());
+    let here = left.get(&path).await;
+    // An orderly end writes what waits to be written.
+    left.leave().await;
+    let there = right.get(&path).await;
+    assert_eq!((there.status, there.json()), (200, here.json()));
+    right.leave().await;
+}
+
+#[tokio::test]
+async fn a_key_names_one_batch_on_all_replicas() {
+    let toml = configuration(&cluster::shared().database());
+    let (left, right) = (TestGateway::start(&toml).await, TestGateway::start(&toml).await);
+    let body = batch().to_string();
+    let headers = [("idempotency-key", "order-1"), ("prefer", "wait=25")];
+    let (first, second) =
+        tokio::join!(left.post("/v1/batches", &body, &headers), right.post("/v1/batches", &body, &headers));
+    let third = right.post("/v1/batches", &body, &headers).await;
+    for answer in [&first, &second, &third] {
+        assert!((200..300).contains(&answer.status), "{}", answer.text);
+        assert_eq!(answer.json()["id"], first.json()["id"]);
+    }
+    let other = body.replace("hello", "goodbye");
+    assert_eq!(left.post("/v1/batches", &other, &headers).await.status, 422);
+    left.leave().await;
+    right.leave().await;
+}
+
+#[tokio::test]
+async fn a_database_that_forgets_is_refused_with_a_clear_message_and_without_the_password() {
+    let url = cluster::shared().database();
+    let name = url.rsplit('/').next().unwrap();
+    cluster::shared().run(&format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("url");
+    std::fs::write(&secret, url.replace("postgres@", "postgres:hunter2@")).unwrap();
+    let file = directory.path().join("imcast.toml");
+    let toml = format!("[store]\nurl_file = '{}'\n[server]\nlisten = '127.0.0.1:0'\n", secret.display());
+    std::fs::write(&file, toml).unwrap();
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_imcast"));
+    gateway.env_clear().env("IMCAST__LOG__LEVEL", "trace").arg("--config").arg(&file).arg("serve");
+    let ended = tokio::task::spawn_blocking(move || gateway.output()).await.unwrap().unwrap();
+    let message = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{message}");
+    assert!(message.contains("cannot open the store (store.url)"), "{message}");
+    assert!(message.contains("synchronous_commit is off"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
