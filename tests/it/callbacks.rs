@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake_provider::{Arrival, Extra, FakeProvider, Reply, Response, queue};
 use crate::harness::{Answer, TestGateway};
+use crate::process::Process;
+use crate::raw::post;
 
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREVIOUS: &str = "cHJldmlvdXMtc2VjcmV0LW9mLXRoZS1vcGVyYXRvcg==";
@@ -161,6 +163,26 @@ async fn no_private_address_is_connected_to() {
     send(&gateway, &format!("http://{host}/")).await;
     receiver.arrived(1).await;
     gateway.leave().await;
+}
+
+#[tokio::test]
+async fn no_secret_and_no_url_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = FakeProvider::start(queue([status(500)], Extra::Repeat)).await;
+    let more = "allow_private_addresses = true\nretry_delays_ms = [1]";
+    // It begins in the table of the log.
+    let toml = format!("level = 'trace'\n{}", configuration(folder.path(), &receiver.host(), more));
+    let mut process = Process::start(&toml).await;
+    let url = format!("{}/path-canary?token=query-canary", receiver.base_url());
+    let mut caller = process.connect().await.unwrap();
+    caller.write(&post("prefer: wait=25\r\n", batch(&url).to_string().as_bytes())).await;
+    assert_eq!(caller.answer().await.unwrap().status, 207);
+    let log = process.log_until("Callback given up").await;
+    assert!(log.contains("Callback failed") && log.contains("http_500"), "{log}");
+    assert_eq!(receiver.ledger().len(), 2);
+    for secret in [SECRET, PREVIOUS, "v1,", "path-canary", "query-canary"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
 }
 
 #[tokio::test]

@@ -67,6 +67,17 @@ impl Process {
         }
     }
 
+    /// Every line of the log up to the one with this message.
+    pub(crate) async fn log_until(&mut self, message: &str) -> String {
+        let mut log = String::new();
+        while !log.contains(message) {
+            let line = tokio::time::timeout(PATIENCE, self.log.recv()).await.expect("a line in time");
+            log.push_str(&line.expect("a line before the end"));
+            log.push('\n');
+        }
+        log
+    }
+
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
     }
