@@ -79,13 +79,18 @@ pub(super) fn canceled_means_silent(family: &Family<'_>, broken: &mut Vec<String
 
 /// No answer gets lost in the life that nobody ends, and none is a fault of the gateway.
 pub(super) fn answers_come(family: &Family<'_>, kills: usize, broken: &mut Vec<String>) {
+    // What nothing promised to keep may be gone when it is to be sent again.
+    let may_be_gone =
+        !family.lines.iter().any(|line| matches!(line.what, What::Send { .. }) && line.is_promised());
     for attempt in family.lines.iter().flat_map(|line| &line.tries) {
         match &attempt.heard {
             None if attempt.life > kills => broken.push("an answer was lost without a kill".into()),
-            Some(heard) if !heard.is_success() && !matches!(heard.status, 409 | 503) => {
+            Some(heard) if heard.is_success() || matches!(heard.status, 409 | 503) => {}
+            Some(heard) if heard.status == 404 && may_be_gone => {}
+            Some(heard) => {
                 broken.push(format!("refused without a reason: {} {}", heard.status, heard.json));
             }
-            None | Some(_) => {}
+            None => {}
         }
     }
 }

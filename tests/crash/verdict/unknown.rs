@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::figures::Figures;
+use crate::ledger::Entry;
 use crate::verdict::books::{Books, Family, Final};
 use crate::witness::{MOST_IN_FLIGHT, per_call};
 
@@ -57,10 +58,10 @@ fn count(family: &Family<'_>, found: &Final, open: &mut Open, broken: &mut Vec<S
             broken.push(format!("D6: {} unknown without a kill: {result}", found.id));
         }
         match family.last_call(recipient) {
-            Some((channel, life, entry)) if entry.is_taken.contains(&true) => {
+            Some((channel, life, entry)) if is_call_of(entry, found) => {
                 if arrived.insert(std::ptr::from_ref(entry)) {
                     *open.arrived.entry((life, channel)).or_default() += 1;
-                    whole_or_not_at_all(entry.recipients.iter(), found, broken);
+                    whole_or_not_at_all(entry, found, broken);
                 }
             }
             _ => {
@@ -75,19 +76,24 @@ fn count(family: &Family<'_>, found: &Final, open: &mut Open, broken: &mut Vec<S
     }
 }
 
+/// Whether it is a call of this batch that took somebody, and not one of the batch that it sends again: whoever that
+/// one took is not in this one.
+fn is_call_of(entry: &Entry, found: &Final) -> bool {
+    entry.is_taken.contains(&true)
+        && entry.recipients.iter().all(|recipient| result_of(found, recipient).is_some())
+}
+
 /// A call whose answer was lost is undecided for everybody in it.
-fn whole_or_not_at_all<'a>(
-    mut recipients: impl Iterator<Item = &'a String>,
-    found: &Final,
-    broken: &mut Vec<String>,
-) {
-    let is_undecided = |recipient: &String| {
-        let result = found.results.iter().find(|result| result["recipient"] == *recipient);
-        result.is_some_and(|result| result["status"] == "unknown")
-    };
-    if !recipients.all(is_undecided) {
-        broken.push(format!("D6: a call of {} is half decided", found.id));
+fn whole_or_not_at_all(entry: &Entry, found: &Final, broken: &mut Vec<String>) {
+    let results = entry.recipients.iter().filter_map(|recipient| result_of(found, recipient));
+    let statuses: Vec<&str> = results.filter_map(|result| result["status"].as_str()).collect();
+    if statuses.iter().any(|status| *status != "unknown") {
+        broken.push(format!("D6: a call of {} is half decided: {statuses:?}", found.id));
     }
+}
+
+fn result_of<'a>(found: &'a Final, recipient: &str) -> Option<&'a Value> {
+    found.results.iter().find(|result| result["recipient"] == recipient)
 }
 
 /// The fewest calls that can hold these places of a request.
