@@ -9,7 +9,7 @@ use crate::api::answer;
 use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::Problem;
-use crate::api::read_batch::{batch_id, find, find_running};
+use crate::api::read_batch::{batch_id, find, find_running, store_away, unknown_batch, wait_for_end};
 use crate::api::router::State;
 
 /// Stops a batch and answers with its report: when its calls in flight are over, or after as long as the caller
@@ -25,10 +25,12 @@ pub async fn cancel(
 ) -> Result<Response, Problem> {
     let id = batch_id(path)?;
     let preferences = Preferences::read(&headers);
-    if let Some(running) = find_running(&state, &caller, id) {
-        state.api.dispatcher.cancel(&running).await;
-        running.finished(preferences.wait(state.api.settings.batches.default_wait)).await;
+    if find_running(&state, &caller, id).is_none() {
+        find(&state, &caller, id).await?;
     }
-    let report = find(&state, &caller, id).await?;
+    state.api.dispatcher.cancel(id).await.map_err(|error| store_away(id, &error))?;
+    let wait = preferences.wait(state.api.settings.batches.default_wait);
+    let report = wait_for_end(&state, id, wait).await;
+    let report = report.map_err(|error| store_away(id, &error))?.ok_or_else(unknown_batch)?;
     Ok(answer::to_read(&report, &headers, &preferences))
 }

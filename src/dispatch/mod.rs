@@ -4,6 +4,7 @@
 
 mod attempt;
 pub mod backlog;
+pub mod cancel;
 pub mod channel;
 pub mod circuit;
 pub mod clock;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     randomness: Randomness,
     metrics: Arc<Metrics>,
     running: Mutex<HashMap<BatchId, Running>>,
+    /// Canceled before they were in `running`.
+    canceled: Mutex<HashSet<BatchId>>,
     /// Tells whoever waits for it that a batch left `running`: it has ended and is recorded.
     left: Notify,
     /// Tells that a batch was written as ended whose callback is due.
@@ -103,6 +106,7 @@ impl Dispatcher {
             randomness,
             metrics,
             running: Mutex::default(),
+            canceled: Mutex::default(),
             left: Notify::new(),
             callback_due: Notify::new(),
             resending: tokio::sync::Mutex::default(),
@@ -159,12 +163,6 @@ impl Dispatcher {
     /// Every fault of every route at once.
     pub fn plan(&self, batch: Batch) -> Result<Plan, Vec<RouteFault>> {
         Plan::new(&self.shared, batch)
-    }
-
-    /// Starts no further call of a batch; those in flight finish. Returns when that is written where the batch is
-    /// durable. Without effect once the batch is over.
-    pub async fn cancel(&self, running: &Running) {
-        journal::cancel(self.shared.store.durable(), running).await;
     }
 
     /// What survives this process; `None` = nothing does.

@@ -91,7 +91,10 @@ impl Dispatcher {
         if unfinished.report.batch.expires_at <= now {
             let ended = store.finish(Arc::new(expired(&unfinished, now))).await;
             match ended {
-                Ok(()) | Err(StoreError::Lost) => return None,
+                Ok(()) | Err(StoreError::Lost) => {
+                    self.shared.canceled().remove(&id);
+                    return None;
+                }
                 Err(error) => warn!(batch.id = %id, %error, "The end of a batch cannot be written."),
             }
         } else if is_new {

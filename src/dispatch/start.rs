@@ -133,6 +133,10 @@ pub(super) fn enter(plan: &Plan, patience: Duration) -> Result<Vec<Place>, Overl
 /// Lets a batch run.
 pub(super) fn hand_over(shared: &Arc<Shared>, running: &Running, places: Vec<Place>) {
     shared.running().insert(running.id(), running.clone());
+    // Only now: a cancel either finds it there, or left word before.
+    if shared.canceled().remove(&running.id()) {
+        running.cancel();
+    }
     let span = tracing::debug_span!("batch", batch.id = %running.id());
     shared.tasks.spawn(run::run(Arc::clone(shared), running.clone(), places).instrument(span));
 }

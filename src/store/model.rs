@@ -48,7 +48,14 @@ pub(crate) enum Doubt {
 struct Row {
     report: Report,
     in_flight: Vec<Chunk>,
-    pub(crate) is_canceled: bool,
+    is_canceled: bool,
+}
+
+impl Kept {
+    /// As if a cancel had been written after somebody read the batch.
+    pub(crate) fn forget_cancel(&mut self, id: BatchId) {
+        self.batches.get_mut(&id).unwrap().is_canceled = false;
+    }
 }
 
 impl ModelStore {

@@ -20,6 +20,7 @@ mod fake_provider;
 mod fault_proxy;
 mod fixtures;
 mod harness;
+mod leaving;
 mod ledger;
 mod metrics;
 mod process;

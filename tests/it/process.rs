@@ -1,26 +1,21 @@
-//! The program itself: started, told to end by a signal, and what it does until then.
+//! The program itself, started for a test.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio_util::sync::CancellationToken;
 
-use crate::accounts::Account;
-use crate::fake_provider::{Extra, FakeProvider, Reply, Response, queue};
-use crate::raw::{RawCaller, post};
+use crate::raw::RawCaller;
 
 /// No test waits longer than this for a line of the log.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What every configuration here has.
 const COMMON: &str = "[server]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n";
-
-const CHANNEL: &str = "under-test";
 
 /// A running `imcast serve`; dropping it kills the process.
 pub(crate) struct Process {
@@ -122,7 +117,8 @@ impl Process {
         caller.answer().await.unwrap().body
     }
 
-    async fn ask(&self, request: &[u8]) -> (u16, String) {
+    /// Status and code of the answer to a request.
+    pub(crate) async fn ask(&self, request: &[u8]) -> (u16, String) {
         let mut caller = self.connect().await.unwrap();
         caller.write(request).await;
         let answer = caller.answer().await.unwrap();
@@ -136,81 +132,4 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// A provider that holds the first call until it is released, and its channel.
-async fn holding(release: &CancellationToken) -> (FakeProvider, String) {
-    let account = Account::of("tencent_tim");
-    let success = json!({"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0, "MsgKey": "k"});
-    let success = Reply::Respond(Response::json(200, &success));
-    let held = Reply::After(release.clone(), Box::new(success.clone()));
-    let fake = FakeProvider::start(queue([held, success], Extra::Repeat)).await;
-    let (url, keys) = (fake.base_url(), account.settings);
-    let channel = format!("[channels.{CHANNEL}]\nprovider = 'tencent_tim'\nbase_url = '{url}'\n{keys}\n");
-    (fake, channel)
-}
-
-fn send() -> Vec<u8> {
-    let body = Account::of("tencent_tim").send(CHANNEL).to_string();
-    post("prefer: wait=25\r\n", body.as_bytes())
-}
-
-const READY: &[u8] = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-
-#[tokio::test]
-async fn a_signal_ends_the_process_in_order() {
-    let release = CancellationToken::new();
-    let (fake, channel) = holding(&release).await;
-    let shutdown = "[shutdown]\ndrain_delay_seconds = 3\ngrace_seconds = 50\n";
-    let mut process = Process::start(&format!("{shutdown}{channel}")).await;
-    assert_eq!(process.ask(READY).await, (200, String::new()));
-    let mut held = process.connect().await.unwrap();
-    held.write(&send()).await;
-    fake.arrived(1).await;
-    let request = send();
-    let (beginning, rest) = request.split_at(20);
-    let mut late = process.connect().await.unwrap();
-    late.write(beginning).await;
-    let mut idle = process.connect().await.unwrap();
-    idle.write(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    assert_eq!(idle.answer().await.unwrap().status, 200);
-
-    process.terminate();
-    // First it says that it leaves, and goes on taking work for those who have not heard.
-    process.logged("Leaving.").await;
-    assert_eq!(process.ask(READY).await, (503, "draining".to_owned()));
-    assert_eq!(process.ask(&send()).await.0, 200);
-    assert_eq!(fake.ledger().len(), 2);
-    // Then it takes no connection any more, and no work from those that are open.
-    assert!(idle.answer().await.is_none());
-    while process.connect().await.is_ok() {}
-    late.write(rest).await;
-    let answer = late.answer().await.unwrap();
-    assert_eq!((answer.status, answer.code().as_str()), (503, "draining"), "{answer:?}");
-    assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
-    assert!(late.answer().await.is_none());
-    // What is in flight is finished and answered.
-    release.cancel();
-    let answer = held.answer().await.unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(held.answer().await.is_none());
-    process.logged("Left in order.").await;
-    assert_eq!(process.ended().await.code(), Some(0));
-    assert_eq!(fake.ledger().len(), 2);
-}
-
-#[tokio::test]
-async fn a_second_signal_ends_the_process_at_once() {
-    let release = CancellationToken::new();
-    let (fake, channel) = holding(&release).await;
-    let shutdown = "[shutdown]\ndrain_delay_seconds = 3600\ngrace_seconds = 3600\n";
-    let mut process = Process::start(&format!("{shutdown}{channel}")).await;
-    let mut held = process.connect().await.unwrap();
-    held.write(&send()).await;
-    fake.arrived(1).await;
-    process.terminate();
-    process.logged("Leaving.").await;
-    process.terminate();
-    assert_eq!(process.ended().await.code(), Some(1));
-    assert!(!release.is_cancelled());
 }

@@ -144,7 +144,7 @@ async fn send(dispatcher: &Arc<Dispatcher>, ledger: &Ledger, number: usize, spec
             None => std::future::pending().await,
         }
         ledger.log(&format!("b{number} canceled"));
-        dispatcher.cancel(&running).await;
+        dispatcher.cancel(running.id()).await.unwrap();
         std::future::pending().await
     };
     let watch = async {

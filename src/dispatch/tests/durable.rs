@@ -93,6 +93,28 @@ fn calls(store: &ModelStore) -> Vec<String> {
 }
 
 #[test]
+fn a_cancel_that_comes_before_the_batch_is_taken_over_stops_it() {
+    let store = ModelStore::default();
+    let id = die_after(&store, 0.5, RetryUnknown::Never);
+    let report = process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        rig.dispatcher.cancel(id).await.unwrap();
+        // What was read before the cancel was written does not show it.
+        store.shared.lock().unwrap().forget_cancel(id);
+        rig.dispatcher.recover();
+        loop {
+            let report = store.find(id).await.unwrap().unwrap();
+            if report.is_over() {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert!(report.canceled);
+    assert_eq!(calls(&store), ["a"]);
+}
+
+#[test]
 fn everything_is_written_before_it_happens() {
     let store = ModelStore::default();
     process(async {

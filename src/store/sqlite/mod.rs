@@ -88,6 +88,15 @@ impl SqliteStore {
         ask(&self.changes, change).await
     }
 
+    async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
+        match self.change(Change::Link(link)).await? {
+            Done::Linked(linked) => Ok(linked),
+            Done::Changed(_) | Done::Written(_) | Done::KeyTaken(_) | Done::Taken(_) => {
+                Err(StoreError::Unsettled)
+            }
+        }
+    }
+
     async fn keep(&self, report: Arc<Report>) -> Result<(), StoreError> {
         self.memory.record(report).await
     }
@@ -144,12 +153,18 @@ impl Store for SqliteStore {
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
         Box::pin(async move {
-            let Done::Linked(linked) = self.change(Change::Link(link)).await? else {
-                return Err(StoreError::Unsettled);
-            };
-            // A parent that was never written because the file was behind is only here.
-            let is_here = linked != Linked::FamilyChanged && self.memory.find(link.parent).await?.is_some();
-            if is_here { self.memory.link(link).await } else { Ok(linked) }
+            let mut linked = self.write_link(link).await?;
+            let here = self.memory.find(link.parent).await?;
+            if linked == Linked::ParentGone
+                && let Some(parent) = &here
+            {
+                // The file is behind: without its parent in the file the link would not survive this process, but
+                // the parent may, and could be sent again.
+                let rows = BatchRows::encode(parent, &[])?;
+                self.change(Change::Record(Box::new(rows))).await?;
+                linked = self.write_link(link).await?;
+            }
+            if linked == Linked::Noted && here.is_some() { self.memory.link(link).await } else { Ok(linked) }
         })
     }
 

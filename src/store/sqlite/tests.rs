@@ -202,6 +202,22 @@ async fn what_is_too_much_to_write_behind_is_counted_and_still_in_memory() {
 }
 
 #[tokio::test]
+async fn a_link_outlives_the_process_also_if_its_parent_was_still_to_be_written() {
+    let file = File::new();
+    let store = file.try_open(10).await.unwrap();
+    let parent = ended(&numbered(1, &["a"]));
+    let (root, child) = (parent.batch.id, BatchId::new(2, 7));
+    // As if its record were still behind.
+    store.keep(Arc::clone(&parent)).await.unwrap();
+    let linked = store.link(Link { root, parent: root, child, known_links: 0 }).await.unwrap();
+    assert_eq!(linked, Linked::Noted);
+    store.close().await;
+    let store = file.try_open(0).await.unwrap();
+    assert_eq!(store.find(root).await.unwrap().unwrap().resends, [child]);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_is_old_goes_in_steps_and_what_runs_stays() {
     let file = File::new();
     let store = file.try_open(0).await.unwrap();

@@ -254,6 +254,35 @@ async fn a_cancel_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_cancel_of_a_batch_that_nobody_works_on_is_known_to_the_next_process() {
+    let release = CancellationToken::new();
+    let fake = holding(&release).await;
+    let (_directory, store) = file();
+    let one_by_one = "recipients_per_call = 1\nmax_in_flight = 1";
+    let before = gateway(&store, &fake, one_by_one).await;
+    let taken = before.post("/v1/batches", &message().to_string(), &[("prefer", "respond-async")]).await;
+    let place = taken.header("location").to_owned();
+    fake.arrived(1).await;
+    let closed = async {
+        while before.is_listening().await {}
+        release.cancel();
+    };
+    tokio::join!(before.leave(), closed);
+    // The batch has to wait here: its channel is gone.
+    let other = format!("{store}{}", channel("another", Account::of(PROVIDER), &fake, ""));
+    let between = TestGateway::start(&other).await;
+    let cancel = between.post(&format!("{place}/cancel"), "", &[("prefer", "wait=0")]).await;
+    assert_eq!((cancel.status, &cancel.json()["status"]), (200, &json!("processing")), "{}", cancel.text);
+    between.leave().await;
+    let after = gateway(&store, &fake, one_by_one).await;
+    let report = after.get_with(&place, &[("prefer", "wait=25")]).await;
+    assert_eq!(report.json()["status"], "canceled", "{}", report.text);
+    assert_eq!(statuses(&report), ["accepted", "failed"]);
+    assert_eq!(fake.ledger().len(), 1);
+    after.leave().await;
+}
+
+#[tokio::test]
 async fn batches_are_listed_newest_first_by_page() {
     let release = CancellationToken::new();
     let fake = holding(&release).await;
