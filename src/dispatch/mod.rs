@@ -7,11 +7,13 @@ pub mod backlog;
 pub mod channel;
 pub mod circuit;
 pub mod clock;
+mod fleet_token;
 mod gate;
 mod journal;
 mod measure;
 pub mod pace;
 pub mod plan;
+mod portions;
 pub mod recovery;
 pub mod replace;
 pub mod resend;
@@ -20,6 +22,7 @@ pub mod retry_budget;
 mod run;
 pub mod running;
 pub mod settings;
+mod share;
 pub mod start;
 pub mod token;
 mod turn;
@@ -89,10 +92,10 @@ impl Dispatcher {
         randomness: Randomness,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new(clock.now()));
-        let channels: Channels = channels
-            .into_iter()
-            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
-            .collect();
+        let runtime = |parts: ChannelParts| {
+            (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics, &store)))
+        };
+        let channels: Channels = channels.into_iter().map(runtime).collect();
         let shared = Shared {
             channels: ArcSwap::from_pointee(channels),
             settings,

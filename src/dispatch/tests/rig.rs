@@ -17,7 +17,7 @@ use crate::adapter::{
     Repeat, Sign, Token, TokenGrant, Verdict,
 };
 use crate::dispatch::Dispatcher;
-use crate::dispatch::channel::{ChannelParts, ChannelRuntime};
+use crate::dispatch::channel::{Account, ChannelParts, ChannelRuntime};
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::dispatch::replace::{NextChannel, Predecessor};
 use crate::dispatch::running::Running;
@@ -186,7 +186,8 @@ fn parts(setup: Setup, http: HttpService) -> ChannelParts {
     };
     let adapter = Box::new(FakeAdapter { profile: profile(settings.recipients_per_call) });
     let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
-    ChannelParts { name: ChannelName::parse(setup.name).unwrap(), channel, http, is_sandbox: false }
+    let account = Some(Account { limits: "limits".into(), login: "login".into() });
+    ChannelParts { name: ChannelName::parse(setup.name).unwrap(), channel, http, is_sandbox: false, account }
 }
 
 fn http(sent: Arc<Mutex<Vec<String>>>, script: Script) -> HttpService {
@@ -299,11 +300,22 @@ impl Sign for Unsigned {
 /// Grants tokens that live `lifetime`; the request for one has the body `grant`.
 pub(super) struct Grant {
     pub(super) lifetime: Duration,
+    pub(super) secret: Secret,
+}
+
+impl Grant {
+    pub(super) fn new(lifetime: Duration) -> Self {
+        Self { lifetime, secret: Secret::new("hunter2") }
+    }
 }
 
 impl TokenGrant for Grant {
     fn fixed(&self) -> Option<Token> {
         None
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        Some(&self.secret)
     }
 
     fn encode_grant(&self, _: u64) -> Result<WireRequest, AuthError> {
