@@ -14,10 +14,13 @@ use tracing::{info, warn};
 use crate::dispatch::channel::ChannelRuntime;
 use crate::dispatch::clock::Randomness;
 use crate::dispatch::pace::Terms;
-use crate::dispatch::share::{CallTerms, Share};
+use crate::dispatch::share::{Share, Slot};
 use crate::domain::report::BudgetKind;
 use crate::store::Store;
 use crate::store::shared::{Ask, Shared};
+
+/// Under which name the account's schedule stands in the store: one for both budgets, in seconds.
+const SCHEDULE: BudgetKind = BudgetKind::Calls;
 
 /// How far ahead calls are taken.
 const HORIZON: Duration = Duration::from_millis(200);
@@ -38,7 +41,7 @@ pub(super) struct Portions {
     /// The same on every replica.
     account: Arc<str>,
     /// Locked while one call waits for its part: the others come after it anyway, and one of them asks for all.
-    shares: Mutex<[Share; 2]>,
+    share: Mutex<Share>,
 }
 
 /// Who asks.
@@ -51,59 +54,36 @@ impl Portions {
     /// `None` = the store shares nothing.
     pub(super) fn new(store: &Arc<dyn Store>, account: Option<Arc<str>>) -> Option<Arc<Self>> {
         let account = account.filter(|_| store.shared().is_some())?;
-        let shares = Mutex::new([BudgetKind::Calls, BudgetKind::Messages].map(Share::new));
-        Some(Arc::new(Self { store: Arc::clone(store), account, shares }))
+        Some(Arc::new(Self { store: Arc::clone(store), account, share: Mutex::new(Share::new()) }))
     }
 
     /// Waits until a call with so many messages may start, in turn.
     pub(super) async fn take(&self, asker: Asker<'_>, messages: f64) {
         let Some(store) = self.store.shared() else { return };
-        let mut shares = self.shares.lock().await;
-        loop {
-            let budgets = asker.channel.budget_terms();
-            // What is not paced takes no part.
-            let paced = shares.iter_mut().zip(budgets).zip([1.0, messages]);
-            let mut paced: Vec<_> =
-                paced.filter_map(|((share, budget), cost)| Some((share, budget?, cost))).collect();
-            let mut starts_at = Instant::now();
-            for (share, budget, cost) in &mut paced {
-                let at = loop {
-                    match share.starts_at(Instant::now(), *cost) {
-                        Some(at) => break at,
-                        None => self.ask(store, &asker, share, (*budget, *cost)).await,
-                    }
-                };
-                starts_at = starts_at.max(at);
-            }
-            if starts_at > Instant::now() {
-                sleep_until(starts_at).await;
-            }
+        let mut share = self.share.lock().await;
+        // Unpaced calls wait for nobody.
+        while let Some(slot) = Slot::new(asker.channel.budget_terms(), messages) {
             let now = Instant::now();
-            let is_ready =
-                |share: &mut Share, cost| share.starts_at(now, cost).is_some_and(|start| start <= now);
-            if paced.iter_mut().all(|(share, _, cost)| is_ready(share, *cost)) {
-                paced.iter_mut().for_each(|(share, _, cost)| share.take(*cost));
-                return;
+            match share.starts_at(now, slot) {
+                Some(at) if at <= now => return share.take(slot),
+                Some(at) => sleep_until(at).await,
+                None => self.ask(store, &asker, &mut share, slot).await,
             }
-            // The part of one budget was over before that of the other began.
-            let took = paced.iter().map(|(share, ..)| share.took()).max().unwrap_or_default();
-            paced.iter_mut().for_each(|(share, ..)| share.keep_one(now, took));
         }
     }
 
     /// Asks once; pauses where that brings nothing.
-    async fn ask(
-        &self,
-        store: &dyn Shared,
-        asker: &Asker<'_>,
-        share: &mut Share,
-        (budget, cost): (Terms, f64),
-    ) {
-        let call = CallTerms::new(budget, cost);
-        let Terms { rate, burst } = call.terms;
-        let most = share.most(asker.channel.open_calls());
+    async fn ask(&self, store: &dyn Shared, asker: &Asker<'_>, share: &mut Share, slot: Slot) {
+        let Slot { cost, saved, .. } = slot;
+        let ask = Ask {
+            kind: SCHEDULE,
+            rate: 1.0,
+            burst: saved.as_secs_f64() + cost,
+            cost,
+            most: share.most(asker.channel.open_calls()),
+            horizon: HORIZON,
+        };
         let asked_at = Instant::now();
-        let ask = Ask { kind: share.kind(), rate, burst, cost, most, horizon: HORIZON };
         let answer = store.take_portion(Arc::clone(&self.account), ask).await;
         if share.note_away(answer.is_err()) {
             let channel = asker.channel.name();
@@ -115,10 +95,10 @@ impl Portions {
             }
         }
         let pause = match answer {
-            Ok(portion) if portion.calls > 0 => return share.fill(Instant::now(), asked_at, portion, call),
+            Ok(portion) if portion.calls > 0 => return share.fill(Instant::now(), asked_at, portion, slot),
             Ok(portion) => {
                 let spread = PAUSE.mul_f64(0.5 + asker.randomness.fraction());
-                portion.debt.saturating_sub(call.terms.saved(cost) + HORIZON) + spread
+                portion.debt.saturating_sub(saved + HORIZON) + spread
             }
             Err(_) => AWAY_PAUSE,
         };
@@ -126,20 +106,19 @@ impl Portions {
     }
 
     /// Lets no replica start a call for `pause`, because the provider refused one for its rate.
-    pub(super) async fn hold(&self, terms: [Option<Terms>; 2], pause: Duration) {
-        let Some(store) = self.store.shared() else { return };
+    pub(super) async fn hold(&self, budgets: [Option<Terms>; 2], pause: Duration) {
+        // Nothing is saved up at the end of the pause.
+        let savings = budgets.into_iter().flatten().map(|terms| terms.burst / terms.rate).reduce(f64::min);
+        let savings = savings.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let (Some(store), Some(savings)) = (self.store.shared(), savings) else { return };
         let until = Instant::now() + pause;
-        for (kind, terms) in [BudgetKind::Calls, BudgetKind::Messages].into_iter().zip(terms) {
-            let Some(terms) = terms else { continue };
-            for _ in 0..HOLD_TRIES {
-                // The bucket is empty at the end of the pause, not full.
-                let full_in = until.saturating_duration_since(Instant::now()) + terms.saved(0.0);
-                match store.hold_budget(Arc::clone(&self.account), kind, full_in).await {
-                    Ok(()) => break,
-                    Err(error) => warn!(%error, "Other replicas were not told of a refusal for the rate."),
-                }
-                sleep(AWAY_PAUSE).await;
+        for _ in 0..HOLD_TRIES {
+            let full_in = until.saturating_duration_since(Instant::now()) + savings;
+            match store.hold_budget(Arc::clone(&self.account), SCHEDULE, full_in).await {
+                Ok(()) => return,
+                Err(error) => warn!(%error, "Other replicas were not told of a refusal for the rate."),
             }
+            sleep(AWAY_PAUSE).await;
         }
     }
 }

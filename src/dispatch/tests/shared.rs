@@ -93,6 +93,18 @@ async fn calls_and_messages_are_both_kept_by_all_replicas() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_slow_budgets_of_a_slow_store_meet_in_every_call() {
+    let (store, arrivals) = (SharedStore::new(), Arrivals::default());
+    store.kept.lock().unwrap().delay = Duration::from_millis(30);
+    let setup = || Setup { calls_per_second: Some(20.0), messages_per_second: Some(20.0), ..paced(&store) };
+    let rigs = [(); 3].map(|()| Rig::new(setup(), noting(&arrivals)));
+    let begin = Instant::now();
+    let batches: Vec<_> = rigs.iter().map(|rig| batch(rig, 100)).collect();
+    finish(&batches).await;
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_is_gone_leaves_its_part_to_the_others() {
     let (store, arrivals) = (SharedStore::new(), Arrivals::default());
     let rigs = [(); 3].map(|()| Rig::new(paced(&store), noting(&arrivals)));
