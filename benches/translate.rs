@@ -58,7 +58,7 @@ fn gateway() -> Router {
         Ok::<_, TransportError>(WireResponse::json(StatusCode::OK, ANSWER))
     }));
     let name = ChannelName::parse("tim").unwrap();
-    let parts = ChannelParts { name, channel: channel(), http, is_sandbox: false };
+    let parts = ChannelParts { name, channel: channel(), http, is_sandbox: false, account: None };
     let store = Arc::new(MemoryStore::new(store.memory));
     let dispatcher = Dispatcher::new(vec![parts], delivery, store, Clock::system(), Randomness::seeded(1));
     let keys = Arc::new(imcast::api::keys::ring::KeyRing::new(&[]));

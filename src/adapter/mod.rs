@@ -208,6 +208,9 @@ pub trait TokenGrant: Send + Sync + 'static {
     /// The token that needs no fetching, if the channel is configured with one.
     fn fixed(&self) -> Option<Token>;
 
+    /// What tokens are asked for with: they are sealed with it where replicas share them; `None` = none is asked for.
+    fn secret(&self) -> Option<&Secret>;
+
     /// The request that asks for a token; its secrets are marked or in the body.
     ///
     /// # Errors

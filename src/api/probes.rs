@@ -37,7 +37,11 @@ pub async fn ready(FromState(state): FromState<State>) -> Result<&'static str, P
         let detail = "batches cannot be written now";
         return Err(Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(1));
     }
-    Ok("ready\nbatches: durable\n")
+    Ok(if dispatcher.shares_budgets() {
+        "ready\nbatches: durable\nbudgets: shared with all replicas on this store\n"
+    } else {
+        "ready\nbatches: durable\nbudgets: this process's own (store.replicas)\n"
+    })
 }
 
 /// What the last look at the store said, so that many probes cost one look.

@@ -29,6 +29,7 @@ use crate::app::server::Server;
 use crate::app::settings::{ServerSettings, ShutdownSettings};
 use crate::callbacks::Courier;
 use crate::callbacks::settings::Settings as CallbackSettings;
+use crate::config::digest::{ChannelDigests, Digests};
 use crate::config::{LoadError, Sandbox, Settings, build_channel};
 use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::ChannelParts;
@@ -126,7 +127,8 @@ impl App {
         } else {
             (None, settings.channels)
         };
-        let parts = parts(channels, settings.transport, sandbox.is_some())?;
+        let digests = sandbox.is_none().then_some(&settings.digests);
+        let parts = parts(channels, settings.transport, digests)?;
         let channel_count = parts.len();
         let dispatcher = Dispatcher::new(parts, settings.delivery, store.store(), clock, randomness);
         let courier = start_courier(&dispatcher, settings.callbacks)?;
@@ -294,16 +296,19 @@ fn sandbox_channels(running: &sandbox::Running) -> Result<Vec<(ChannelName, Chan
     running.channels().iter().map(build).collect()
 }
 
-/// Gives every channel its own connections.
+/// Gives every channel its own connections; `digests` = none for the stand-ins, which are this process's own.
 fn parts(
     channels: Vec<(ChannelName, Channel)>,
     transport: transport::Settings,
-    is_sandbox: bool,
+    digests: Option<&Digests>,
 ) -> Result<Vec<ChannelParts>, StartError> {
+    let is_sandbox = digests.is_none();
     let part = |(name, channel): (ChannelName, Channel)| {
         let http = transport::client(&channel.settings, &transport)
             .map_err(|source| StartError::Client { channel: name.clone(), source })?;
-        Ok(ChannelParts { name, channel, http, is_sandbox })
+        let digests = digests.and_then(|digests| digests.channels.get(name.as_str()));
+        let account = digests.map(ChannelDigests::account);
+        Ok(ChannelParts { name, channel, http, is_sandbox, account })
     };
     channels.into_iter().map(part).collect()
 }

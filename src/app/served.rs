@@ -102,7 +102,8 @@ impl Served {
             let predecessor = before.map_or(Predecessor::Nobody, |before| before.predecessor(&digests));
             let http = transport::client(&channel.settings, transport)
                 .map_err(|source| ReloadError::Client { channel: name.clone(), source })?;
-            let parts = ChannelParts { name, channel, http, is_sandbox: false };
+            let parts =
+                ChannelParts { name, channel, http, is_sandbox: false, account: Some(digests.account()) };
             replacement.channels.push(NextChannel::New(Box::new(parts), predecessor));
         }
         Ok(replacement)

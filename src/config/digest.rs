@@ -1,12 +1,14 @@
 //! Tells one configuration from another without keeping any of its values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ::config::{Value, ValueKind};
 use sha2::{Digest as _, Sha256};
 
 use crate::adapter::channel::{CommonSettings, Provider};
 use crate::config::tree::{self, Table};
+use crate::dispatch::channel::Account;
 
 /// The sections that a running process takes over; each has its own way to tell what changed.
 const TAKEN_OVER: [&str; 2] = ["channels", "keys"];
@@ -24,6 +26,20 @@ pub struct ChannelDigests {
     pub login: Digest,
     /// Of the account at the provider, whose limits all channels of it share.
     pub account: Digest,
+}
+
+impl ChannelDigests {
+    /// What the account is called among replicas.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        Account { limits: self.account.to_string().into(), login: self.login.to_string().into() }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
 }
 
 /// What a whole configuration is; after defaults, the environment and secret files came in.

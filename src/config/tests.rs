@@ -280,6 +280,21 @@ fn keys_are_read_with_their_rights() {
 }
 
 #[test]
+fn an_account_is_called_the_same_on_every_replica_and_its_name_tells_no_secret() {
+    let account = |keys: &str| {
+        let table = tree::parse(&format!("[channels.a]\nprovider = 'letters'\n{keys}")).unwrap();
+        Digests::of(&table, PROVIDERS).channels["a"].account()
+    };
+    let one = account("account = 1\nsecret_key = 'hunter2'\ntimeout_ms = 5");
+    assert_eq!(account("account = 1\nsecret_key = 'hunter2'\ntimeout_ms = 6\ncalls_per_second = 7"), one);
+    let other_login = account("account = 1\nsecret_key = 'hunter3'");
+    assert_eq!(other_login.limits, one.limits);
+    assert_ne!(other_login.login, one.login);
+    assert_ne!(account("account = 2\nsecret_key = 'hunter2'").limits, one.limits);
+    assert!(!format!("{one:?}").contains("hunter2"));
+}
+
+#[test]
 fn every_broken_key_of_a_channel_names_itself_beside_the_sound_ones() {
     for (keys, expected) in BROKEN_CHANNEL {
         let mut found = faults(&channel(keys), &[]);

@@ -11,6 +11,7 @@ use crate::adapter::wire::{WireRequest, WireResponse};
 use crate::adapter::{Attempt, Auth, Call, Prepared, Repeat, Token, TokenGrant, Verdict};
 use crate::dispatch::Shared;
 use crate::dispatch::channel::ChannelRuntime;
+use crate::dispatch::fleet_token::Fleet;
 use crate::dispatch::retry::Try;
 use crate::dispatch::token::{Source, auth_failure};
 use crate::domain::failure::{Cause, Failure, FailureKind};
@@ -122,6 +123,11 @@ pub(super) fn token_source<'a>(
     channel: &'a ChannelRuntime,
     grant: &'a dyn TokenGrant,
 ) -> Source<'a> {
+    let fleet = || {
+        let common = &channel.channel().settings;
+        let (store, account, secret) = (shared.store.shared()?, channel.account()?, grant.secret()?);
+        Some(Fleet { store, account: &account.login, secret, lease: common.connect_timeout + common.timeout })
+    };
     Source {
         grant,
         http: channel.http(),
@@ -129,6 +135,7 @@ pub(super) fn token_source<'a>(
         clock: &shared.clock,
         randomness: &shared.randomness,
         metrics: &channel.metrics,
+        fleet: fleet(),
     }
 }
 

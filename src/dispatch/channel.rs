@@ -12,10 +12,12 @@ use crate::dispatch::circuit::CircuitStatus;
 use crate::dispatch::clock::Clock;
 use crate::dispatch::gate::{Gate, budgets};
 use crate::dispatch::pace::Pacer;
+use crate::dispatch::portions::Portions;
 use crate::dispatch::settings::Settings;
 use crate::dispatch::token::{TokenCache, TokenStatus};
 use crate::domain::id::ChannelName;
 use crate::domain::recipients::widen;
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::channel::ChannelMetrics;
 use crate::transport::HttpService;
@@ -30,6 +32,17 @@ pub struct ChannelParts {
     pub http: HttpService,
     /// Whether it talks to the built-in sandbox.
     pub is_sandbox: bool,
+    /// Where replicas meet; `None` = it shares nothing with them.
+    pub account: Option<Account>,
+}
+
+/// What a channel's account is called among replicas: the same on each, and no secret can be read from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// For its budgets: everybody whose calls the provider counts together.
+    pub limits: Arc<str>,
+    /// For its token: everybody who logs in at the same place in the same way.
+    pub login: Arc<str>,
 }
 
 /// One channel at work; lives until it is replaced and the last batch that was planned with it has ended.
@@ -41,6 +54,8 @@ pub struct ChannelRuntime {
     /// Budgets, circuit, repeats and backlog: what decides whether a call may start now.
     pub(super) gate: Mutex<Gate>,
     pub(super) tokens: Arc<TokenCache>,
+    /// Its part of what replicas share; `None` = the budgets are its own.
+    pub(super) portions: Option<Arc<Portions>>,
     pub(super) metrics: ChannelMetrics,
 }
 
@@ -94,9 +109,14 @@ impl Inheritance {
 }
 
 impl ChannelRuntime {
-    pub(super) fn new(parts: ChannelParts, settings: &Settings, metrics: &Metrics) -> Self {
+    pub(super) fn new(
+        parts: ChannelParts,
+        settings: &Settings,
+        metrics: &Metrics,
+        store: &Arc<dyn Store>,
+    ) -> Self {
         let inheritance = Inheritance::none(&parts.channel, settings);
-        Self::with(parts, settings, metrics, inheritance)
+        Self::with(parts, settings, metrics, store, inheritance)
     }
 
     /// A channel that goes on with what another one left it.
@@ -104,12 +124,15 @@ impl ChannelRuntime {
         parts: ChannelParts,
         settings: &Settings,
         metrics: &Metrics,
+        store: &Arc<dyn Store>,
         inheritance: Inheritance,
     ) -> Self {
         let Inheritance { pacer, turns, tokens } = inheritance;
         let gate = Mutex::new(Gate::new(&parts.channel, settings, pacer, Instant::now()));
         let metrics = metrics.channel(&parts.name);
-        Self { turns, gate, tokens, metrics, parts }
+        let limits = parts.account.as_ref().map(|account| Arc::clone(&account.limits));
+        let portions = Portions::new(store, limits);
+        Self { turns, gate, tokens, portions, metrics, parts }
     }
 
     /// Its name.
@@ -169,6 +192,10 @@ impl ChannelRuntime {
 
     pub(super) const fn channel(&self) -> &Channel {
         &self.parts.channel
+    }
+
+    pub(super) const fn account(&self) -> Option<&Account> {
+        self.parts.account.as_ref()
     }
 
     pub(super) const fn http(&self) -> &HttpService {

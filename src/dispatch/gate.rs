@@ -10,7 +10,7 @@ use crate::adapter::{Chunking, MessageCost};
 use crate::dispatch::backlog::{Backlog, Bounds, Open};
 use crate::dispatch::channel::ChannelRuntime;
 use crate::dispatch::circuit::{Admission, Circuit, Signal};
-use crate::dispatch::pace::{Budget, Pacer, Reservation};
+use crate::dispatch::pace::{Budget, Pacer, Reservation, Terms};
 use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::retry_budget::RetryBudget;
 use crate::dispatch::settings::Settings;
@@ -184,7 +184,7 @@ impl ChannelRuntime {
         recipient_count: usize,
         most: Duration,
     ) -> Option<Reservation> {
-        let messages = to_f64(messages(chunking, 1, recipient_count));
+        let messages = call_messages(chunking, recipient_count);
         self.gate().pacer().reserve(Instant::now(), messages, most)
     }
 
@@ -196,6 +196,16 @@ impl ChannelRuntime {
     /// Slows the channel down because the provider refused a call for its rate.
     pub(super) fn hold(&self, pause: Duration) {
         self.gate().pacer().hold(Instant::now(), pause);
+    }
+
+    /// What its budgets allow now: calls and messages; `None` = not paced.
+    pub(super) fn budget_terms(&self) -> [Option<Terms>; 2] {
+        self.gate().pacer().terms(Instant::now())
+    }
+
+    /// How many calls have not started.
+    pub(super) fn open_calls(&self) -> u32 {
+        u32::try_from(self.gate().backlog.ahead(usize::MAX).calls).unwrap_or(u32::MAX)
     }
 
     /// Whether others would keep even a single call waiting for longer than `most`.
@@ -257,6 +267,11 @@ impl ChannelRuntime {
         // A poisoned lock only means that another task panicked between two whole changes.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a call for `recipient_count` recipients costs of the message budget.
+pub(super) fn call_messages(chunking: Chunking, recipient_count: usize) -> f64 {
+    to_f64(messages(chunking, 1, recipient_count))
 }
 
 /// What `calls` calls with so many recipients in all cost of the message budget.

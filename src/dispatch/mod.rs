@@ -8,11 +8,13 @@ pub mod cancel;
 pub mod channel;
 pub mod circuit;
 pub mod clock;
+mod fleet_token;
 mod gate;
 mod journal;
 mod measure;
 pub mod pace;
 pub mod plan;
+mod portions;
 pub mod recovery;
 pub mod replace;
 pub mod resend;
@@ -21,6 +23,7 @@ pub mod retry_budget;
 mod run;
 pub mod running;
 pub mod settings;
+mod share;
 pub mod start;
 pub mod token;
 mod turn;
@@ -94,10 +97,10 @@ impl Dispatcher {
         randomness: Randomness,
     ) -> Arc<Self> {
         let metrics = Arc::new(Metrics::new(clock.now()));
-        let channels: Channels = channels
-            .into_iter()
-            .map(|parts| (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics))))
-            .collect();
+        let runtime = |parts: ChannelParts| {
+            (parts.name.clone(), Arc::new(ChannelRuntime::new(parts, &settings, &metrics, &store)))
+        };
+        let channels: Channels = channels.into_iter().map(runtime).collect();
         let shared = Shared {
             channels: ArcSwap::from_pointee(channels),
             settings,
@@ -163,6 +166,12 @@ impl Dispatcher {
     /// Every fault of every route at once.
     pub fn plan(&self, batch: Batch) -> Result<Plan, Vec<RouteFault>> {
         Plan::new(&self.shared, batch)
+    }
+
+    /// Whether replicas share budgets and tokens through the store.
+    #[must_use]
+    pub fn shares_budgets(&self) -> bool {
+        self.shared.store.shared().is_some()
     }
 
     /// What survives this process; `None` = nothing does.

@@ -12,6 +12,15 @@ use crate::domain::report::BudgetKind;
 const SLOWDOWN: f64 = 0.5;
 const SLOWEST: f64 = 0.1;
 
+/// The two numbers of a budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// Tokens that come in per second, above 0.
+    pub rate: f64,
+    /// Most tokens that can be saved up.
+    pub burst: f64,
+}
+
 /// One budget as a token bucket in its virtual-scheduling form (GCRA).
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -199,6 +208,15 @@ impl Pacer {
         let Some(Penalty { until, pace }) = self.penalty else { return 1.0 };
         let since = at.saturating_duration_since(until).as_secs_f64();
         (pace + (1.0 - pace) * since / self.recovery.as_secs_f64()).min(1.0)
+    }
+
+    /// What each budget allows now: calls and messages; `None` = not paced.
+    #[must_use]
+    pub fn terms(&self, now: Instant) -> [Option<Terms>; 2] {
+        let pace = self.pace(now);
+        [&self.calls, &self.messages].map(|budget| {
+            budget.as_ref().map(|budget| Terms { rate: budget.rate * pace, burst: budget.burst })
+        })
     }
 
     /// What is left of each budget: calls and messages.

@@ -79,7 +79,7 @@ fn successor(shared: &Shared, parts: ChannelParts, predecessor: Predecessor) -> 
             inheritance.tokens = Arc::clone(&before.tokens);
         }
     }
-    ChannelRuntime::with(parts, &shared.settings, &shared.metrics, inheritance)
+    ChannelRuntime::with(parts, &shared.settings, &shared.metrics, &shared.store, inheritance)
 }
 
 fn budgets_of(inheritance: &Inheritance) -> MutexGuard<'_, Pacer> {

@@ -249,7 +249,7 @@ impl RouteRun {
             let (after, reason) = match next(result, tries, rules) {
                 Step::Settle(settlement) => {
                     if let Some(pause) = settlement.hold {
-                        planned.channel.hold(pause);
+                        self.hold(planned, pause);
                     }
                     return Ok(settlement);
                 }
@@ -263,7 +263,7 @@ impl RouteRun {
             let may_repeat = match reason {
                 Reason::Refused => renew_credential(&self.shared, planned, token.as_ref()),
                 Reason::Throttled => {
-                    planned.channel.hold(after);
+                    self.hold(planned, after);
                     true
                 }
                 Reason::Broken => {

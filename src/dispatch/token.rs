@@ -1,6 +1,8 @@
 //! One channel's token: fetched on first use, by one request at a time, renewed ahead of its end.
+//!
+//! Where replicas share a store, it is one request for all of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -10,6 +12,7 @@ use tower::ServiceExt as _;
 use crate::adapter::{AuthError, Token, TokenGrant};
 use crate::dispatch::attempt::transport_failure;
 use crate::dispatch::clock::{Clock, Randomness};
+use crate::dispatch::fleet_token::{Fleet, Urgency};
 use crate::dispatch::settings::Settings;
 use crate::domain::failure::{Failure, FailureKind};
 use crate::telemetry::metrics::channel::ChannelMetrics;
@@ -57,6 +60,8 @@ pub struct TokenCache {
     last_discard: Mutex<Option<Instant>>,
     /// Held while a token is fetched, so that everybody else waits for that one request.
     fetching: tokio::sync::Mutex<()>,
+    /// The newest one that was got, where replicas share it; 0 = none.
+    version: AtomicI64,
     is_renewing: AtomicBool,
 }
 
@@ -75,6 +80,8 @@ pub struct Source<'a> {
     pub randomness: &'a Randomness,
     /// Where requests are counted.
     pub metrics: &'a ChannelMetrics,
+    /// Where replicas share the token; `None` = it is this process's own.
+    pub(super) fleet: Option<Fleet<'a>>,
 }
 
 impl TokenCache {
@@ -97,7 +104,7 @@ impl TokenCache {
         if let Some(failure) = self.recent_failure(source.settings) {
             return Err(failure);
         }
-        self.fetch(source).await
+        self.fetch(source, Urgency::Now).await
     }
 
     /// Whether [`Self::get`] would answer at once with a token.
@@ -120,7 +127,7 @@ impl TokenCache {
             let _turn = self.fetching.lock().await;
             if self.recent_failure(source.settings).is_none() {
                 // The failure is kept for `status`; calls go on with the old token until its real end.
-                let _unused = self.fetch(source).await;
+                let _unused = self.fetch(source, Urgency::Ahead).await;
             }
         }
         self.is_renewing.store(false, Ordering::Release);
@@ -170,24 +177,31 @@ impl TokenCache {
         (at.elapsed() < settings.token_wait).then(|| failure.clone())
     }
 
-    async fn fetch(&self, source: Source<'_>) -> Result<Token, Failure> {
-        let result = request_token(source).await;
+    async fn fetch(&self, source: Source<'_>, urgency: Urgency) -> Result<Token, Failure> {
+        let result = match source.fleet {
+            None => request_token(source).await,
+            Some(fleet) => fleet.token(source, &self.version, urgency).await,
+        };
         match &result {
             Ok(token) => {
-                source.metrics.count_token_request(TokenResult::Fetched);
                 *lock(&self.current) = Some(token.clone());
                 *lock(&self.last_failure) = None;
             }
-            Err(failure) => {
-                source.metrics.count_token_request(TokenResult::Failed);
-                *lock(&self.last_failure) = Some((Instant::now(), failure.clone()));
-            }
+            Err(failure) => *lock(&self.last_failure) = Some((Instant::now(), failure.clone())),
         }
         result
     }
 }
 
-async fn request_token(source: Source<'_>) -> Result<Token, Failure> {
+/// Asks the provider for a token.
+pub(super) async fn request_token(source: Source<'_>) -> Result<Token, Failure> {
+    let result = ask_provider(source).await;
+    let counted = if result.is_ok() { TokenResult::Fetched } else { TokenResult::Failed };
+    source.metrics.count_token_request(counted);
+    result
+}
+
+async fn ask_provider(source: Source<'_>) -> Result<Token, Failure> {
     let request = source.grant.encode_grant(source.randomness.next()).map_err(auth_failure)?;
     // Whatever broke: a token request sends no message, so every failure here is a safe one.
     let sent = source.http.clone().oneshot(request).await;

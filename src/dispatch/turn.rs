@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use crate::adapter::Auth;
 use crate::dispatch::attempt::token_source;
-use crate::dispatch::gate::Pass;
+use crate::dispatch::gate::{Pass, call_messages};
 use crate::dispatch::plan::PlannedRoute;
+use crate::dispatch::portions::Asker;
 use crate::dispatch::retry::Reason;
 use crate::dispatch::run::RouteRun;
 use crate::domain::failure::{Failure, FailureKind};
@@ -131,16 +132,35 @@ impl RouteRun {
             // A turn that comes after the batch's time is over leaves nothing to wait for.
             let reservation =
                 channel.reserve(planned.chunking, recipient_count, self.time_left()).ok_or_else(expired)?;
-            if reservation.wait.is_zero() {
+            let portions = channel.portions.as_ref();
+            if reservation.wait.is_zero() && portions.is_none() {
                 return Ok(());
             }
             let begin = Instant::now();
-            let waited = self.unless_stopped(tokio::time::sleep(reservation.wait)).await;
+            let waited = self.unless_stopped(async {
+                if !reservation.wait.is_zero() {
+                    tokio::time::sleep(reservation.wait).await;
+                }
+                if let Some(portions) = portions {
+                    let asker = Asker { channel, randomness: &self.shared().randomness };
+                    portions.take(asker, call_messages(planned.chunking, recipient_count)).await;
+                }
+            });
+            let waited = waited.await;
             self.count_wait(begin.elapsed());
             waited?;
             if !channel.is_void(&reservation) && self.has_token(planned) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Slows the channel down because the provider refused a call for its rate, on every replica.
+    pub(super) fn hold(&self, planned: &PlannedRoute, pause: Duration) {
+        planned.channel.hold(pause);
+        if let Some(portions) = planned.channel.portions.clone() {
+            let terms = planned.channel.budget_terms();
+            self.shared().tasks.spawn(async move { portions.hold(terms, pause).await });
         }
     }
 

@@ -28,6 +28,7 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::outcome::Counts;
 use crate::domain::report::{Report, Status};
 use crate::store::durable::Durable;
+use crate::store::shared::Shared;
 
 /// An answer that takes a while.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -53,6 +54,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// What survives the process; `None` = nothing does.
     fn durable(&self) -> Option<&dyn Durable>;
+
+    /// What all processes share that use this store; `None` = no other one uses it.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
 }
 
 /// Why a store did not do as asked.

@@ -1,11 +1,15 @@
-//! Several gateways on one database: any of them answers for any batch.
+//! Several gateways on one database: any of them answers for any batch, and they share an account at a provider.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
+use crate::accounts::Account;
 use crate::cluster;
 use crate::harness::TestGateway;
+use crate::ledger::{Ledger, willing};
 
 /// A configuration without a channel, hence with the sandbox, whose batches go to this database.
 fn configuration(url: &str) -> String {
@@ -61,6 +65,49 @@ async fn a_key_names_one_batch_on_all_replicas() {
     assert_eq!(left.post("/v1/batches", &other, &headers).await.status, 422);
     left.leave().await;
     right.leave().await;
+}
+
+#[tokio::test]
+async fn replicas_share_a_budget_and_a_token() {
+    let account = Account::of("easemob_chatroom");
+    let ledger = Ledger::start(account, willing()).await;
+    let toml = format!(
+        "[store]\nurl = '{}'\n[channels.rooms]\nprovider = '{}'\nbase_url = '{}'\n{}\n\
+         recipients_per_call = 1\ncalls_per_second = 20\nmessages_per_second = 20\n",
+        cluster::shared().database(),
+        account.provider,
+        ledger.fake.base_url(),
+        account.settings
+    );
+    let gateways =
+        [TestGateway::start(&toml).await, TestGateway::start(&toml).await, TestGateway::start(&toml).await];
+    let batch = |number: usize| {
+        let to: Vec<_> = (0..20).map(|recipient| format!("18514530592{recipient:04}")).collect();
+        let message = json!({ "type": "text", "text": format!("hello {number}") });
+        json!({ "from": account.sender, "message": message, "routes": [{ "channel": "rooms", "to": to }] })
+    };
+    let batches = [batch(0), batch(1), batch(2)];
+    let begin = Instant::now();
+    let answers = tokio::join!(
+        gateways[0].send(&batches[0]),
+        gateways[1].send(&batches[1]),
+        gateways[2].send(&batches[2])
+    );
+    let elapsed = begin.elapsed();
+    for answer in [answers.0, answers.1, answers.2] {
+        assert_eq!(
+            (answer.status, answer.json()["counts"]["accepted"].as_u64()),
+            (200, Some(20)),
+            "{}",
+            answer.text
+        );
+    }
+    // Each by itself would take one second; a slow machine only makes it longer.
+    assert!(elapsed >= Duration::from_secs(2), "60 calls at 20 a second took {elapsed:?}");
+    assert_eq!((ledger.entries().len(), ledger.token_requests()), (60, 1));
+    for gateway in &gateways {
+        gateway.leave().await;
+    }
 }
 
 #[tokio::test]

@@ -173,6 +173,10 @@ impl TokenGrant for Tokens {
         None
     }
 
+    fn secret(&self) -> Option<&Secret> {
+        None
+    }
+
     fn encode_grant(&self, _: u64) -> Result<WireRequest, AuthError> {
         Ok(WireRequest::post_json("/token", "", TIMEOUT))
     }

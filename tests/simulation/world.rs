@@ -204,6 +204,7 @@ fn build(scenario: &Scenario, ledger: &Arc<Ledger>) -> Arc<Dispatcher> {
         channel: channel(spec),
         http: Provider::service(index, scenario.seed, spec.clone(), Arc::clone(ledger)),
         is_sandbox: false,
+        account: None,
     });
     let kept = imcast::store::settings::Settings { memory_batches: 10_000, memory_bytes: 1 << 30 };
     Dispatcher::new(

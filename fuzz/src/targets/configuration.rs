@@ -84,7 +84,7 @@ fn check_settings(settings: Settings, text: &str) -> bool {
         let http = HttpService::new(tower::service_fn(|_| async {
             Ok::<_, TransportError>(WireResponse::json(http::StatusCode::OK, "{}"))
         }));
-        ChannelParts { name, channel, http, is_sandbox: false }
+        ChannelParts { name, channel, http, is_sandbox: false, account: None }
     });
     let store = Arc::new(MemoryStore::new(settings.store.memory));
     let clock = Clock::system();

@@ -154,5 +154,5 @@ fn channel(provider: &'static Provider, calls: &Arc<AtomicUsize>, clock: &Clock)
         }
     }));
     let name = ChannelName::parse(provider.sandbox.channel).unwrap();
-    ChannelParts { name, channel, http, is_sandbox: true }
+    ChannelParts { name, channel, http, is_sandbox: true, account: None }
 }

@@ -17,7 +17,10 @@ fn rig() -> (Rig, ModelStore) {
 #[tokio::test(start_paused = true)]
 async fn what_has_to_be_written_is_refused_while_the_store_is_away() {
     let (rig, store) = rig();
-    assert_eq!(rig.get("/readyz", &[]).await.text, "ready\nbatches: durable\n");
+    assert_eq!(
+        rig.get("/readyz", &[]).await.text,
+        "ready\nbatches: durable\nbudgets: this process's own (store.replicas)\n"
+    );
     store.set_away(true);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(rig.get("/readyz", &[]).await.refusal().1, "store_unavailable");

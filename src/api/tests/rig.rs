@@ -228,6 +228,7 @@ fn parts(name: &str, provider: &'static str, calls: Arc<AtomicUsize>) -> Channel
         channel: Channel { provider, settings, adapter, auth },
         http,
         is_sandbox: false,
+        account: None,
     }
 }
 

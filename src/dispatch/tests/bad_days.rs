@@ -253,7 +253,7 @@ async fn no_call_starts_after_the_batch_expired_while_it_waited_for_a_token() {
         });
         answer
     });
-    let auth = Auth::Token(Box::new(Grant { lifetime: Duration::from_secs(3600) }));
+    let auth = Auth::Token(Box::new(Grant::new(Duration::from_secs(3600))));
     let rig = Rig::new(Setup { auth, ..one_by_one() }, script);
     let mut batch = rig.batch(&["a"]);
     batch.expires_at = rig.dispatcher.now() + Duration::from_secs(5);

@@ -148,7 +148,7 @@ async fn waits_for_a_budget_are_measured() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_for_tokens_are_counted() {
-    let auth = Auth::Token(Box::new(Grant { lifetime: Duration::from_secs(3600) }));
+    let auth = Auth::Token(Box::new(Grant::new(Duration::from_secs(3600))));
     let rig = Rig::new(
         Setup { auth, ..Setup::default() },
         at_once(|number, sent| {

@@ -8,5 +8,7 @@ mod metrics;
 mod replace;
 mod resend;
 mod rig;
+mod shared;
+mod shared_model;
 mod tokens;
 mod unsteady_store;

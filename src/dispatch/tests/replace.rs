@@ -109,7 +109,7 @@ async fn fewer_turns_hold_for_all_calls_and_more_are_there_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_kept_by_whoever_logs_in_in_the_same_way() {
-    let auth = || Auth::Token(Box::new(Grant { lifetime: Duration::from_secs(3600) }));
+    let auth = || Auth::Token(Box::new(Grant::new(Duration::from_secs(3600))));
     let setup = || Setup { auth: auth(), ..Setup::default() };
     let script = || at_once(|_, sent| body(if sent == "grant" { "t" } else { "ok" }));
     let rig = Rig::new(setup(), script());

@@ -17,7 +17,7 @@ use crate::adapter::{
     Repeat, Sign, Token, TokenGrant, Verdict,
 };
 use crate::dispatch::Dispatcher;
-use crate::dispatch::channel::{ChannelParts, ChannelRuntime};
+use crate::dispatch::channel::{Account, ChannelParts, ChannelRuntime};
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::dispatch::replace::{NextChannel, Predecessor};
 use crate::dispatch::running::Running;
@@ -52,6 +52,7 @@ pub(super) struct Setup {
     pub(super) recipients_per_call: usize,
     pub(super) max_in_flight: u32,
     pub(super) calls_per_second: Option<f64>,
+    pub(super) messages_per_second: Option<f64>,
     pub(super) auth: Auth,
     pub(super) settings: Settings,
     pub(super) store: Arc<dyn Store>,
@@ -64,6 +65,7 @@ impl Default for Setup {
             recipients_per_call: 2,
             max_in_flight: 4,
             calls_per_second: None,
+            messages_per_second: None,
             auth: Auth::Sign(Box::new(Unsigned)),
             settings: Settings::for_tests(),
             store: Arc::new(memory(100)),
@@ -178,7 +180,7 @@ fn parts(setup: Setup, http: HttpService) -> ChannelParts {
         default_from: Some("sender".into()),
         recipients_per_call: NonZeroUsize::new(setup.recipients_per_call).unwrap(),
         calls_per_second: setup.calls_per_second,
-        messages_per_second: None,
+        messages_per_second: setup.messages_per_second,
         max_in_flight: NonZeroU32::new(setup.max_in_flight).unwrap(),
         max_payload_bytes: None,
         connect_timeout: Duration::from_secs(1),
@@ -186,7 +188,8 @@ fn parts(setup: Setup, http: HttpService) -> ChannelParts {
     };
     let adapter = Box::new(FakeAdapter { profile: profile(settings.recipients_per_call) });
     let channel = Channel { provider: "fake", settings, adapter, auth: setup.auth };
-    ChannelParts { name: ChannelName::parse(setup.name).unwrap(), channel, http, is_sandbox: false }
+    let account = Some(Account { limits: "limits".into(), login: "login".into() });
+    ChannelParts { name: ChannelName::parse(setup.name).unwrap(), channel, http, is_sandbox: false, account }
 }
 
 fn http(sent: Arc<Mutex<Vec<String>>>, script: Script) -> HttpService {
@@ -299,11 +302,22 @@ impl Sign for Unsigned {
 /// Grants tokens that live `lifetime`; the request for one has the body `grant`.
 pub(super) struct Grant {
     pub(super) lifetime: Duration,
+    pub(super) secret: Secret,
+}
+
+impl Grant {
+    pub(super) fn new(lifetime: Duration) -> Self {
+        Self { lifetime, secret: Secret::new("hunter2") }
+    }
 }
 
 impl TokenGrant for Grant {
     fn fixed(&self) -> Option<Token> {
         None
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        Some(&self.secret)
     }
 
     fn encode_grant(&self, _: u64) -> Result<WireRequest, AuthError> {

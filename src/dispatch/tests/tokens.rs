@@ -9,7 +9,7 @@ use crate::dispatch::tests::rig::{Grant, Rig, Script, Setup, at_once, body, word
 use crate::transport::TransportError;
 
 fn rig(lifetime: u64, script: Script) -> Rig {
-    let auth = Auth::Token(Box::new(Grant { lifetime: Duration::from_secs(lifetime) }));
+    let auth = Auth::Token(Box::new(Grant::new(Duration::from_secs(lifetime))));
     Rig::new(Setup { max_in_flight: 2000, auth, ..Setup::default() }, script)
 }
 

@@ -48,6 +48,13 @@ impl TokenGrant for AppToken {
         }
     }
 
+    fn secret(&self) -> Option<&Secret> {
+        match &self.credential {
+            Credential::Client { secret, .. } => Some(secret),
+            Credential::Fixed(_) => None,
+        }
+    }
+
     fn encode_grant(&self, _: u64) -> Result<WireRequest, AuthError> {
         let Credential::Client { id, secret, ttl_seconds } = &self.credential else {
             let failure = Failure::gateway(FailureKind::Authentication)

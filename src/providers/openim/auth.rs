@@ -53,6 +53,13 @@ impl TokenGrant for AdminToken {
         }
     }
 
+    fn secret(&self) -> Option<&Secret> {
+        match &self.credential {
+            Credential::Fetched { secret, .. } => Some(secret),
+            Credential::Fixed(_) => None,
+        }
+    }
+
     fn encode_grant(&self, nonce: u64) -> Result<WireRequest, AuthError> {
         let Credential::Fetched { admin_user_id, secret } = &self.credential else {
             let failure = Failure::gateway(FailureKind::Authentication)

@@ -46,6 +46,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::postgres::change::{Change, Done, make};
 use crate::store::postgres::holding::Holding;
 pub use crate::store::postgres::open::OpenError;
+use crate::store::shared::Shared;
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
 use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
@@ -178,6 +179,10 @@ impl Store for PostgresStore {
     }
 
     fn durable(&self) -> Option<&dyn Durable> {
+        Some(self)
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
         Some(self)
     }
 }
