@@ -63,6 +63,7 @@ impl Process {
     }
 
     /// Every line of the log up to the one with this message.
+    #[cfg(feature = "sqlite")]
     pub(crate) async fn log_until(&mut self, message: &str) -> String {
         let mut log = String::new();
         while !log.contains(message) {
