@@ -49,7 +49,8 @@ fn ready() -> Described {
     let about = "Answers 503 from the moment on that the process was told to end, and while what is durable \
                  cannot be written.";
     let kept = "A word, and whether batches are `durable` or `in memory only`.";
-    let ready_text = text_content(kept, "ready\nbatches: durable\nbudgets: this process's own (store.replicas)\n");
+    let ready_text =
+        text_content(kept, "ready\nbatches: durable\nbudgets: this process's own (store.replicas)\n");
     let operation = operation("readReadiness", "operations", "Should new work come here?", about)
         .response("200", answer("It should.").content("text/plain", ready_text));
     unguarded("/readyz", operation, &[ProblemCode::Draining, ProblemCode::StoreUnavailable])
