@@ -64,12 +64,16 @@ fn run_on(stage: &Stage, input: &[u8]) -> bool {
         check_refusal(&answer);
         return false;
     }
-    if path == "/v1/batches" {
+    if is_send && path == "/v1/batches" {
         assert!(!wants_durable, "a key was taken that nobody keeps");
     } else {
         assert_eq!(answer.calls, 0, "reading called a provider");
     }
-    check_body(&answer, &path);
+    if !is_send && path == "/v1/batches" {
+        check_list(&answer.body);
+    } else {
+        check_body(&answer, &path);
+    }
     check_preference(&answer);
     true
 }
@@ -146,6 +150,17 @@ fn check_body(answer: &Exchanged, path: &str) {
     } else if content_type == "application/json" {
         drop(serde_json::from_slice::<Value>(&answer.body).expect("JSON"));
     }
+}
+
+/// The list of batches: the one that is there, or none.
+fn check_list(text: &[u8]) {
+    let page: Value = serde_json::from_slice(text).expect("a list is JSON");
+    let batches = page["batches"].as_array().expect("batches");
+    assert!(batches.len() <= 1, "batches that nobody sent");
+    for batch in batches {
+        assert_eq!(batch["counts"]["total"], COUNT, "a batch of another size");
+    }
+    assert!(page["next_page_token"].is_string());
 }
 
 fn check_page(text: &[u8]) {
