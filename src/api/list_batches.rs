@@ -1,6 +1,6 @@
 //! `GET /v1/batches`: recent batches, newest first, by page.
 
-use axum::extract::{Query, State as FromState};
+use axum::extract::State as FromState;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,9 +9,10 @@ use http::Uri;
 use crate::api::answer;
 use crate::api::keys::caller::Caller;
 use crate::api::problem::{Problem, ProblemCode};
+use crate::api::query;
 use crate::api::report::json;
 use crate::api::router::State;
-use crate::domain::fault::{Fault, FaultCode, pointer_token};
+use crate::domain::fault::Fault;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::report::Status;
 use crate::store::Filter;
@@ -62,48 +63,26 @@ struct Parameters {
 
 impl Parameters {
     fn read(uri: &Uri) -> Result<Self, Vec<Fault>> {
-        let unreadable = || vec![Fault::new("", FaultCode::WrongType, "the query cannot be read")];
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| unreadable())?;
-        let mut faults = Vec::new();
-        let mut fault = |name: &str, code, detail: &str| {
-            faults.push(Fault::new(format!("/{}", pointer_token(name)), code, detail));
-        };
         let mut found = Self { status: None, channel: None, page_size: DEFAULT_PAGE_SIZE, before: None };
-        for (index, (name, value)) in pairs.iter().enumerate() {
-            if pairs.iter().take(index).any(|(earlier, _)| earlier == name) {
-                fault(name, FaultCode::Conflict, "is given twice");
-                continue;
+        let known = ["status", "channel", "page_size", "page_token"];
+        let faults = query::read(uri, &known, |name, value| {
+            match name {
+                "status" => found.status = Some(read_status(value)?),
+                "channel" => {
+                    found.channel = Some(ChannelName::parse(value).ok_or("is no name of a channel")?);
+                }
+                "page_size" => found.page_size = query::page_size(value, DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)?,
+                _ => found.before = Some(read_token(value).ok_or("is not a token of this list")?),
             }
-            match (name.as_str(), value.as_str()) {
-                ("status" | "channel" | "page_size" | "page_token", "") => {}
-                ("status", _) => {
-                    found.status = Status::ALL.into_iter().find(|status| status.as_str() == value);
-                    if found.status.is_none() {
-                        fault(name, FaultCode::OutOfRange, "must be one of: processing, completed, canceled");
-                    }
-                }
-                ("channel", _) => {
-                    found.channel = ChannelName::parse(value);
-                    if found.channel.is_none() {
-                        fault(name, FaultCode::OutOfRange, "is no name of a channel");
-                    }
-                }
-                ("page_size", _) => match value.parse::<usize>() {
-                    Ok(0) => {}
-                    Ok(size) => found.page_size = size.min(MOST_PAGE_SIZE),
-                    Err(_) => fault(name, FaultCode::OutOfRange, "must be a whole number from 0"),
-                },
-                ("page_token", _) => {
-                    found.before = read_token(value);
-                    if found.before.is_none() {
-                        fault(name, FaultCode::OutOfRange, "is not a token of this list");
-                    }
-                }
-                _ => fault(name, FaultCode::UnknownField, "is not a known parameter here"),
-            }
-        }
+            Ok(())
+        });
         if faults.is_empty() { Ok(found) } else { Err(faults) }
     }
+}
+
+fn read_status(word: &str) -> Result<Status, &'static str> {
+    let status = Status::ALL.into_iter().find(|status| status.as_str() == word);
+    status.ok_or("must be one of: processing, completed, canceled")
 }
 
 /// The token of the page after this batch: callers pass it back unread.

@@ -21,6 +21,7 @@ pub mod plan_batch;
 pub mod prefer;
 pub mod probes;
 pub mod problem;
+pub mod query;
 pub mod read_batch;
 pub mod read_results;
 pub mod report;

@@ -1,11 +1,11 @@
 //! The query of `GET /v1/batches/{id}/results`.
 
-use axum::extract::Query;
 use http::Uri;
 
 use crate::api::page_token;
+use crate::api::query;
 use crate::api::report::walk::StatusFilter;
-use crate::domain::fault::{Fault, FaultCode, pointer_token};
+use crate::domain::fault::{Fault, FaultCode};
 
 /// Results of a page when the caller does not say.
 const DEFAULT_PAGE_SIZE: usize = 100;
@@ -30,42 +30,28 @@ impl Parameters {
     /// # Errors
     /// Every fault; pointers name the parameter.
     pub fn read(uri: &Uri) -> Result<Self, Vec<Fault>> {
-        let unreadable = || vec![Fault::new("", FaultCode::WrongType, "the query cannot be read")];
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| unreadable())?;
-        let mut faults = Vec::new();
-        let mut fault = |name: &str, code, detail: String| {
-            let pointer = format!("/{}", pointer_token(name));
-            faults.push(Fault::new(pointer, code, detail));
-        };
         let mut found = Self { filter: StatusFilter::ALL, page_size: DEFAULT_PAGE_SIZE, start: 0 };
         let mut token = String::new();
-        for (index, (name, value)) in pairs.iter().enumerate() {
-            if pairs.iter().take(index).any(|(earlier, _)| earlier == name) {
-                fault(name, FaultCode::Conflict, "is given twice".to_owned());
-                continue;
+        let mut faults = query::read(uri, &["status", "page_size", "page_token"], |name, value| {
+            match name {
+                "status" => {
+                    found.filter =
+                        StatusFilter::parse(value).map_err(|word| format!("`{word}` is no status"))?;
+                }
+                "page_size" => found.page_size = query::page_size(value, DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)?,
+                _ => value.clone_into(&mut token),
             }
-            match (name.as_str(), value.as_str()) {
-                ("status" | "page_size" | "page_token", "") => {}
-                ("status", _) => match StatusFilter::parse(value) {
-                    Ok(filter) => found.filter = filter,
-                    Err(word) => fault(name, FaultCode::OutOfRange, format!("`{word}` is no status")),
-                },
-                ("page_size", _) => match value.parse::<usize>() {
-                    Ok(0) => {}
-                    Ok(size) => found.page_size = size.min(MOST_PAGE_SIZE),
-                    Err(_) => fault(name, FaultCode::OutOfRange, "must be a whole number from 0".to_owned()),
-                },
-                ("page_token", _) => token.clone_from(value),
-                _ => fault(name, FaultCode::UnknownField, format!("`{name}` is not a known parameter here")),
-            }
-        }
+            Ok(())
+        });
+        // Only now is it known which filter the token must be of.
         if !token.is_empty() {
             match page_token::read(&token, found.filter.bits()) {
                 Some(start) => found.start = start,
-                None => {
-                    let detail = "is not a token of this list and this `status`".to_owned();
-                    fault("page_token", FaultCode::OutOfRange, detail);
-                }
+                None => faults.push(Fault::new(
+                    "/page_token",
+                    FaultCode::OutOfRange,
+                    "is not a token of this list and this `status`",
+                )),
             }
         }
         if faults.is_empty() { Ok(found) } else { Err(faults) }

@@ -9,10 +9,10 @@ use http::StatusCode;
 use super::*;
 use crate::callbacks::signature::SigningKey;
 use crate::dispatch::clock::{Clock, Randomness};
-use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+use crate::domain::batch::Batch;
 use crate::domain::callback::AllowedHosts;
 use crate::domain::id::BatchId;
-use crate::domain::report::Report;
+use crate::domain::samples;
 use crate::store::durable::NewBatch;
 use crate::store::model::ModelStore;
 use crate::telemetry::metrics::tests::samples;
@@ -132,27 +132,8 @@ fn start(store: &ModelStore, network: &Network) -> Courier {
 
 /// Writes that a batch has ended which has a callback.
 async fn end_batch(store: &ModelStore, number: u64, url: &str) {
-    let batch = Batch {
-        id: BatchId::new(number, 0),
-        caller: None,
-        client_ref: None,
-        created_at: SystemTime::UNIX_EPOCH,
-        expires_at: SystemTime::UNIX_EPOCH,
-        on_invalid: OnInvalid::Skip,
-        retry_unknown: RetryUnknown::Never,
-        routes: Vec::new(),
-        resend: None,
-        callback: Some(url.into()),
-    };
-    let report = Arc::new(Report {
-        batch: Arc::new(batch),
-        completed_at: Some(SystemTime::UNIX_EPOCH),
-        canceled: false,
-        routes: Vec::new(),
-        warnings: Vec::new(),
-        resends: Vec::new(),
-        eta: None,
-    });
+    let batch = Batch { callback: Some(url.into()), ..samples::batch(BatchId::new(number, 0), Vec::new()) };
+    let report = Arc::new(samples::ended(batch, Vec::new()));
     let new = NewBatch { report: Arc::clone(&report), in_flight: Vec::new(), key: None };
     store.accept(new).await.unwrap();
     store.finish(report).await.unwrap();

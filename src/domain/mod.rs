@@ -13,3 +13,5 @@ pub mod outcome;
 pub mod recipients;
 pub mod report;
 pub mod route;
+#[cfg(test)]
+pub(crate) mod samples;

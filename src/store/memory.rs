@@ -106,33 +106,11 @@ fn approximate_bytes(report: &Report) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+    use crate::domain::samples;
 
     fn report(number: u64) -> Arc<Report> {
-        let batch = Batch {
-            id: BatchId::new(number, 0),
-            caller: None,
-            client_ref: None,
-            created_at: SystemTime::UNIX_EPOCH,
-            expires_at: SystemTime::UNIX_EPOCH,
-            on_invalid: OnInvalid::Skip,
-            retry_unknown: RetryUnknown::Never,
-            routes: Vec::new(),
-            resend: None,
-            callback: None,
-        };
-        Arc::new(Report {
-            batch: Arc::new(batch),
-            completed_at: Some(SystemTime::UNIX_EPOCH),
-            canceled: false,
-            routes: Vec::new(),
-            warnings: Vec::new(),
-            resends: Vec::new(),
-            eta: None,
-        })
+        Arc::new(samples::ended(samples::batch(BatchId::new(number, 0), Vec::new()), Vec::new()))
     }
 
     async fn kept(memory_batches: usize, memory_bytes: usize) -> Vec<u64> {

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use crate::api::report::line::push_number;
 use crate::api::report::walk::{StatusFilter, rows};
 use crate::api::report::{csv, json as report_json, text};
-use crate::domain::batch::{Batch, OnInvalid, Resend, RetryUnknown};
+use crate::domain::batch::{Batch, Resend};
 use crate::domain::failure::{Cause, Failure, FailureKind};
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::json::JsonText;
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
 use crate::domain::report::{BudgetKind, Eta, Report, RouteReport, Settled, Warning, WarningCode};
+use crate::domain::samples;
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -52,27 +53,14 @@ fn route(
 }
 
 fn report_of(routes: Vec<RouteReport>, completed_at: Option<SystemTime>) -> Report {
+    let id = BatchId::new(1_700_000_000_000, 5);
     let batch = Batch {
-        id: BatchId::new(1_700_000_000_000, 5),
-        caller: None,
         client_ref: Some("a \"b\"".into()),
         created_at: at(1_700_000_000),
         expires_at: at(1_700_003_600),
-        on_invalid: OnInvalid::Skip,
-        retry_unknown: RetryUnknown::Never,
-        routes: Vec::new(),
-        resend: None,
-        callback: None,
+        ..samples::batch(id, Vec::new())
     };
-    Report {
-        batch: Arc::new(batch),
-        completed_at,
-        canceled: false,
-        routes,
-        warnings: Vec::new(),
-        resends: Vec::new(),
-        eta: None,
-    }
+    Report { completed_at, ..samples::ended(batch, routes) }
 }
 
 /// Two routes: four recipients, one of them a repeat; then two of which one is lost.

@@ -1,18 +1,17 @@
 //! Who is chosen, from reports made by hand.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use crate::dispatch::resend::Wanted;
 use crate::dispatch::resend::select::select;
-use crate::domain::batch::{Batch, OnInvalid, Resend, RetryUnknown};
+use crate::domain::batch::{Batch, Resend};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::id::{BatchId, ChannelName};
-use crate::domain::message::Message;
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList, narrow};
 use crate::domain::report::{Report, RouteReport, Settled};
 use crate::domain::route::Route;
+use crate::domain::samples;
 
 const ROOT: u64 = 1;
 
@@ -49,47 +48,20 @@ fn route(entries: &[&str]) -> RouteReport {
 }
 
 fn request_of(report: &RouteReport) -> Arc<Route> {
-    Arc::new(Route {
-        channel: report.channel.clone(),
-        sender: None,
-        to: Arc::clone(&report.recipients),
-        target_type: None,
-        message: Arc::new(Message::Text { text: "hi".into() }),
-        ext: None,
-        push: None,
-        provider_options: None,
-        only: None,
-    })
+    Arc::new(samples::route(report.channel.as_str(), Arc::clone(&report.recipients)))
 }
 
 /// The batch of this number; `resends` = the batch it resends and its routes' places in the root.
 fn batch(number: u64, routes: &[&[&str]], resends: Option<(u64, &[usize])>) -> Arc<Report> {
     let routes: Vec<_> = routes.iter().map(|entries| route(entries)).collect();
-    let batch = Batch {
-        id: BatchId::new(number, 0),
-        caller: None,
-        client_ref: None,
-        created_at: SystemTime::UNIX_EPOCH,
-        expires_at: SystemTime::UNIX_EPOCH,
-        on_invalid: OnInvalid::Skip,
-        retry_unknown: RetryUnknown::Never,
-        routes: routes.iter().map(request_of).collect(),
-        resend: resends.map(|(of, root_routes)| Resend {
-            of: BatchId::new(of, 0),
-            root: BatchId::new(ROOT, 0),
-            root_routes: root_routes.to_vec(),
-        }),
-        callback: None,
-    };
-    Arc::new(Report {
-        batch: Arc::new(batch),
-        completed_at: Some(SystemTime::UNIX_EPOCH),
-        canceled: false,
-        routes,
-        warnings: Vec::new(),
-        resends: Vec::new(),
-        eta: None,
-    })
+    let resend = resends.map(|(of, root_routes)| Resend {
+        of: BatchId::new(of, 0),
+        root: BatchId::new(ROOT, 0),
+        root_routes: root_routes.to_vec(),
+    });
+    let requests = routes.iter().map(request_of).collect();
+    let batch = Batch { resend, ..samples::batch(BatchId::new(number, 0), requests) };
+    Arc::new(samples::ended(batch, routes))
 }
 
 /// What is chosen of the member at `named`: `place in the root:ids`, and how many are in doubt.

@@ -22,15 +22,16 @@ use crate::dispatch::clock::{Clock, Randomness};
 use crate::dispatch::replace::{NextChannel, Predecessor};
 use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
-use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+use crate::domain::batch::Batch;
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::fault::Fault;
 use crate::domain::id::{BatchId, ChannelName};
-use crate::domain::message::{Message, MessageType};
+use crate::domain::message::MessageType;
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::{Report, Warning};
 use crate::domain::route::{Route, TargetType};
+use crate::domain::samples;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::transport::{HttpService, TransportError};
@@ -115,28 +116,13 @@ impl Rig {
 
     pub(super) fn batch(&self, to: &[&str]) -> Batch {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let route = Route {
-            channel: ChannelName::parse("fake").unwrap(),
-            sender: None,
-            to: Arc::new(to.iter().copied().collect::<RecipientList>()),
-            target_type: None,
-            message: Arc::new(Message::Text { text: "hi".into() }),
-            ext: None,
-            push: None,
-            provider_options: None,
-            only: None,
-        };
+        let to = Arc::new(to.iter().copied().collect::<RecipientList>());
+        let id = BatchId::new(NEXT.fetch_add(1, Ordering::Relaxed), 0);
+        let now = self.dispatcher.now();
         Batch {
-            id: BatchId::new(NEXT.fetch_add(1, Ordering::Relaxed), 0),
-            caller: None,
-            client_ref: None,
-            created_at: self.dispatcher.now(),
-            expires_at: self.dispatcher.now() + Duration::from_secs(3600),
-            on_invalid: OnInvalid::Skip,
-            retry_unknown: RetryUnknown::Never,
-            routes: vec![Arc::new(route)],
-            resend: None,
-            callback: None,
+            created_at: now,
+            expires_at: now + Duration::from_secs(3600),
+            ..samples::batch(id, vec![Arc::new(samples::route("fake", to))])
         }
     }
 

@@ -9,7 +9,7 @@ use sqlx::{Row as _, query, query_scalar};
 use crate::domain::id::BatchId;
 use crate::store::postgres::flaw::Flaw;
 use crate::store::stored::Unreadable;
-use crate::store::stored::rows::{ChunkRow, column};
+use crate::store::stored::rows::{ChunkRow, column, read_id};
 
 /// Writes that a call is out; `false` = the batch is over or another one's.
 pub(super) async fn begin(
@@ -118,6 +118,6 @@ pub(super) async fn pulse(connection: &mut PgConnection) -> Result<bool, Flaw> {
 pub(super) async fn canceled(connection: &mut PgConnection, owner: i64) -> Result<Vec<BatchId>, Flaw> {
     let canceled = "SELECT id FROM batches WHERE owner = $1 AND is_canceled AND completed_at IS NULL";
     let rows = query(canceled).bind(owner).fetch_all(connection).await?;
-    let ids = rows.iter().map(|row| Ok(crate::store::stored::rows::read_id(row.try_get(0)?)?));
+    let ids = rows.iter().map(|row| Ok(read_id(row.try_get(0)?)?));
     ids.collect()
 }

@@ -19,6 +19,8 @@ mod tests;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::store::StoreError;
+
 /// The version of everything that is written.
 const VERSION: u8 = 1;
 
@@ -33,6 +35,12 @@ pub(crate) struct Unreadable(pub(crate) String);
 impl Unreadable {
     pub(crate) fn new(detail: impl Into<String>) -> Self {
         Self(detail.into())
+    }
+}
+
+impl From<Unreadable> for StoreError {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Corrupt(unreadable.0)
     }
 }
 

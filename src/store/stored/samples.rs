@@ -16,6 +16,7 @@ use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes, OutcomesBu
 use crate::domain::recipients::{Positions, RecipientList, narrow};
 use crate::domain::report::{Report, RouteReport, Settled, Warning, WarningCode};
 use crate::domain::route::{Push, Route, TargetType};
+use crate::domain::samples;
 use crate::store::stored::rows::from_nanoseconds;
 
 /// The only provider of these tests.
@@ -52,29 +53,14 @@ pub(crate) fn report(to: &[&str]) -> Arc<Report> {
 pub(crate) fn numbered(number: u64, to: &[&str]) -> Arc<Report> {
     let channel = ChannelName::parse("main").unwrap();
     let recipients: Arc<RecipientList> = Arc::new(to.iter().copied().collect());
-    let route = Route {
-        channel: channel.clone(),
-        sender: Some("admin".into()),
-        to: Arc::clone(&recipients),
-        target_type: None,
-        message: Arc::new(Message::Text { text: "hello".into() }),
-        ext: None,
-        push: None,
-        provider_options: None,
-        only: None,
-    };
+    let route = Route { sender: Some("admin".into()), ..samples::route("main", Arc::clone(&recipients)) };
     let created_at = from_nanoseconds(i64::try_from(number).unwrap() * 1_000_000);
     let batch = Batch {
-        id: BatchId::new(number, 7),
         caller: Some("shop".into()),
         client_ref: Some("order-1".into()),
         created_at,
         expires_at: created_at + Duration::from_secs(600),
-        on_invalid: OnInvalid::Skip,
-        retry_unknown: RetryUnknown::Never,
-        routes: vec![Arc::new(route)],
-        resend: None,
-        callback: None,
+        ..samples::batch(BatchId::new(number, 7), vec![Arc::new(route)])
     };
     let route = RouteReport {
         channel,
@@ -89,9 +75,7 @@ pub(crate) fn numbered(number: u64, to: &[&str]) -> Arc<Report> {
         throttled: Duration::ZERO,
         provider_request_ids: Vec::new(),
     };
-    let batch = Arc::new(batch);
-    let (routes, warnings, resends) = (vec![route], Vec::new(), Vec::new());
-    Arc::new(Report { batch, completed_at: None, canceled: false, routes, warnings, resends, eta: None })
+    Arc::new(Report { completed_at: None, ..samples::ended(batch, vec![route]) })
 }
 
 /// Everybody at these positions accepted.

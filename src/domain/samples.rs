@@ -1,0 +1,55 @@
+//! Plain routes, batches and reports for the tests of every folder, to be changed where a test cares.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
+use crate::domain::id::{BatchId, ChannelName};
+use crate::domain::message::Message;
+use crate::domain::recipients::RecipientList;
+use crate::domain::report::{Report, RouteReport};
+use crate::domain::route::Route;
+
+/// Sends a short text to these.
+pub(crate) fn route(channel: &str, to: Arc<RecipientList>) -> Route {
+    Route {
+        channel: ChannelName::parse(channel).unwrap(),
+        sender: None,
+        to,
+        target_type: None,
+        message: Arc::new(Message::Text { text: "hi".into() }),
+        ext: None,
+        push: None,
+        provider_options: None,
+        only: None,
+    }
+}
+
+/// Nobody's batch, accepted and expired at the epoch.
+pub(crate) fn batch(id: BatchId, routes: Vec<Arc<Route>>) -> Batch {
+    Batch {
+        id,
+        caller: None,
+        client_ref: None,
+        created_at: SystemTime::UNIX_EPOCH,
+        expires_at: SystemTime::UNIX_EPOCH,
+        on_invalid: OnInvalid::Skip,
+        retry_unknown: RetryUnknown::Never,
+        routes,
+        resend: None,
+        callback: None,
+    }
+}
+
+/// A batch that ended at the epoch.
+pub(crate) fn ended(batch: Batch, routes: Vec<RouteReport>) -> Report {
+    Report {
+        batch: Arc::new(batch),
+        completed_at: Some(SystemTime::UNIX_EPOCH),
+        canceled: false,
+        routes,
+        warnings: Vec::new(),
+        resends: Vec::new(),
+        eta: None,
+    }
+}
