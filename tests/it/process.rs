@@ -29,6 +29,11 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) async fn start(toml: &str) -> Self {
+        Self::start_with(toml, &[]).await
+    }
+
+    /// Starts it with these variables in its environment.
+    pub(crate) async fn start_with(toml: &str, environment: &[(&str, &str)]) -> Self {
         let config = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(config.path(), format!("{COMMON}{toml}")).unwrap();
         let home = tempfile::tempdir().unwrap();
@@ -36,6 +41,7 @@ impl Process {
             .args(["serve", "--config"])
             .arg(config.path())
             .env_clear()
+            .envs(environment.iter().copied())
             .envs(outputs::is_searched().then_some(("IMCAST__LOG__LEVEL", "trace")))
             // A configuration that names no file gets one that is gone with the process.
             .current_dir(home.path())

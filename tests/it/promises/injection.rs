@@ -25,6 +25,9 @@ const HOSTILE: [&str; 12] = [
     "\u{9b}31m\u{85}\u{2028}\u{7f}",
 ];
 
+/// Control characters are refused in it.
+const CLIENT_REF: &str = "=1+1 <script> \u{202e}gpj.exe";
+
 /// A gateway whose provider answers everything with the words of `HOSTILE` in turn.
 async fn start() -> TestGateway {
     let account = Account::of("tencent_tim");
@@ -43,7 +46,7 @@ async fn start() -> TestGateway {
 
 fn batch() -> Value {
     let to: Vec<_> = HOSTILE.iter().map(|text| json!({"id": text, "ref": text})).collect();
-    json!({"channel": CHANNEL, "from": "dave", "to": to, "client_ref": HOSTILE[0],
+    json!({"channel": CHANNEL, "from": "dave", "to": to, "client_ref": CLIENT_REF,
            "message": {"type": "text", "text": HOSTILE[2]}, "options": {"on_invalid": "skip"}})
 }
 
@@ -95,7 +98,7 @@ async fn a_report_shows_texts_as_texts_in_every_format() {
     check_headers(&sent);
     assert!(!sent.text.contains(char::is_control), "{}", sent.text);
     let report = sent.json();
-    assert_eq!(report["client_ref"], HOSTILE[0]);
+    assert_eq!(report["client_ref"], CLIENT_REF);
     let results = report["results"].as_array().unwrap();
     assert_eq!(results.len(), HOSTILE.len());
     for (result, text) in results.iter().zip(HOSTILE) {

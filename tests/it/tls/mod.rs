@@ -113,5 +113,5 @@ async fn a_provider_that_speaks_only_tls_1_1_is_refused() {
     let said = ended.output + &ended.errors;
     assert!(!is_spoken_to, "{said}");
     assert_eq!(ended.code, Some(1), "{said}");
-    assert!(said.contains("not reached") && said.contains("rotocol"), "{said}");
+    assert!(said.contains("not reached") && said.contains("ServerDoesNotSupportTls12Or13"), "{said}");
 }
