@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy/compose.yaml"
 BALANCER = ROOT / "deploy/compose/haproxy.cfg"
 UNIT = ROOT / "deploy/systemd/imcast.service"
+RULES = ROOT / "deploy/prometheus/rules.yaml"
+RULES_TEST = ROOT / "deploy/prometheus/rules-test.yaml"
+# What stands in the file of a secret that says where batches are kept.
+STORE_URL = "postgres://imcast:secret@postgres/imcast"
 # What `systemd-analyze security` may find, times ten: 1.1 is what a program on the network cannot do without.
 EXPOSURE = 13
 
@@ -73,17 +77,7 @@ def check_configuration(name, text, folder, store_url, environment=None):
     print(f"{name}: imcast check: {out.splitlines()[0]}")
 
 
-def knows_stores():
-    """Whether this imcast keeps batches anywhere but in memory."""
-    for url in ("sqlite:imcast.db", "postgres://imcast:secret@postgres/imcast"):
-        done = subprocess.run(
-            [IMCAST, "check", "--config", os.devnull],
-            env={"IMCAST__STORE__URL": url}, capture_output=True, text=True, check=False,
-        )
-        yield url.split(":")[0], done.returncode == 0
-
-
-def check_compose(stores):
+def check_compose():
     with tempfile.TemporaryDirectory() as home:
         out, err = run(TOOLS / "docker-compose", "--file", COMPOSE, "config", "--format", "json",
                        env={"HOME": home, "PATH": os.environ["PATH"]})
@@ -109,8 +103,7 @@ def check_compose(stores):
     require(leaving(settings) < seconds(replicas[0]["stop_grace_period"]), "stop_grace_period is too short")
     stop = re.search(r"hard-stop-after (\w+)", BALANCER.read_text())[1]
     require(seconds(stop) < seconds(services["balancer"]["stop_grace_period"]), "hard-stop-after is too long")
-    url = "postgres://imcast:secret@postgres/imcast\n" if stores["postgres"] else "memory:\n"
-    check_configuration("compose", text, "/run/secrets/", url)
+    check_configuration("compose", text, "/run/secrets/", STORE_URL)
 
 
 def check_balancer():
@@ -128,7 +121,7 @@ def check_balancer():
     print("balancer:", balancer.play(text))
 
 
-def check_chart(stores):
+def check_chart():
     for name, manifests in chart.check(ROOT / "deploy/helm/imcast").items():
         deployment = next(one for one in manifests if one["kind"] == "Deployment")
         pod = deployment["spec"]["template"]["spec"]
@@ -136,25 +129,18 @@ def check_chart(stores):
         text = next(one for one in manifests if one["kind"] == "ConfigMap")["data"]["imcast.toml"]
         left = pod["terminationGracePeriodSeconds"] - leaving(tomllib.loads(text), environment)
         require(left >= 3, name, "terminationGracePeriodSeconds is too short")
-        url = environment.get("IMCAST__STORE__URL", "postgres://imcast:secret@postgres/imcast")
-        if not stores.get(url.split(":")[0], True):
-            url = "memory:"
-        if "IMCAST__STORE__URL" in environment:
-            environment["IMCAST__STORE__URL"] = url
-        check_configuration(f"chart, {name}", text, "/run/secrets/imcast/", url, environment)
-    rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yaml").read_text())
+        check_configuration(f"chart, {name}", text, "/run/secrets/imcast/", STORE_URL, environment)
+    rules = yaml.safe_load(RULES.read_text())
     shipped = next(one for one in chart.rendered["postgresql"] if one["kind"] == "PrometheusRule")
     require(shipped["spec"] == rules, "the chart's alerts are not those of deploy/prometheus/rules.yaml")
 
 
-def check_unit(stores):
+def check_unit():
     text = UNIT.read_text()
     config = (ROOT / "deploy/systemd/imcast.toml").read_text()
     stop = seconds(re.search(r"^TimeoutStopSec=(\w+)", text, re.M)[1])
     require(leaving(tomllib.loads(config)) < stop, "TimeoutStopSec= is too short")
-    if not stores["sqlite"]:
-        config = config.replace('url = "sqlite:/var/lib/imcast/imcast.db"', 'url = "memory:"')
-    check_configuration("systemd", config, "/run/credentials/imcast.service/", "memory:")
+    check_configuration("systemd", config, "/run/credentials/imcast.service/", STORE_URL)
     if not shutil.which("systemd-analyze"):
         return
     with tempfile.TemporaryDirectory() as work:
@@ -198,16 +184,28 @@ def check_image():
     print("image: hadolint and the build context")
 
 
+def check_alerts():
+    alerts = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+    tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
+    quiet = [test["name"] for test in tests for one in test["promql_expr_test"] if not one["exp_samples"]]
+    require(quiet == ["a quiet hour"], "rules-test.yaml: what raises nothing is", *quiet)
+    samples = [sample["labels"] for test in tests for one in test["promql_expr_test"] for sample in one["exp_samples"]]
+    raised = {re.search('alertname="(\\w+)"', labels)[1] for labels in samples}
+    require(raised == alerts, "rules-test.yaml does not raise, or there is no", *sorted(raised ^ alerts))
+    if not shutil.which("promtool"):
+        return
+    run("promtool", "check", "rules", "--lint-fatal", RULES)
+    run("promtool", "test", "rules", RULES_TEST)
+    print(f"alerts: {len(alerts)}, each raised by one of {len(tests) - 1} faults and none by a quiet hour")
+
+
 def main():
-    stores = dict(knows_stores())
-    for store, is_known in stores.items():
-        if not is_known:
-            print(f"skipped: this imcast has no {store} store; its configurations are checked with memory: instead")
     check_image()
-    check_compose(stores)
+    check_compose()
     check_balancer()
-    check_chart(stores)
-    check_unit(stores)
+    check_chart()
+    check_unit()
+    check_alerts()
 
 
 main()

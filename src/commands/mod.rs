@@ -19,6 +19,7 @@ mod refusal;
 mod reload;
 mod send;
 mod serve;
+mod service_manager;
 
 #[cfg(test)]
 mod tests;

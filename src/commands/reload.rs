@@ -9,6 +9,7 @@ use tracing::error;
 
 use crate::app::reload::Reloader;
 use crate::commands::Sources;
+use crate::commands::service_manager::{Progress, ServiceManager};
 use crate::config::files::FilesRead;
 
 /// How often the files are looked at. A change counts once two looks saw the same, so that nothing half written is
@@ -23,6 +24,7 @@ pub(super) async fn keep_current(
     sources: &Sources,
     files: FilesRead,
     mut hangup: Signal,
+    manager: &ServiceManager,
 ) {
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -40,7 +42,10 @@ pub(super) async fn keep_current(
             }
         };
         if is_due {
+            manager.tell(Progress::Reloading);
             files = Arc::new(reload(reloader, sources).await);
+            // Also where the configuration was refused: the one before serves.
+            manager.tell(Progress::Ready);
             before = None;
         }
     }

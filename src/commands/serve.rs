@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::app::App;
 use crate::commands::reload::keep_current;
+use crate::commands::service_manager::{Progress, ServiceManager};
 use crate::commands::{CommandError, Sources};
 use crate::config::files::FilesRead;
 use crate::config::{Sandbox, Settings};
@@ -93,11 +94,14 @@ async fn serve(settings: Settings, sources: Sources, files: FilesRead) -> Result
     // Before anything starts, so that no signal meets the system's default action.
     let mut signals = Signals::new()?;
     let hangup = signal(SignalKind::hangup()).map_err(CommandError::System)?;
+    let manager = ServiceManager::of(&sources.environment);
     let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
+    manager.tell(Progress::Ready);
     tokio::select! {
         () = signals.next() => {}
-        () = keep_current(app.reloader(), &sources, files, hangup) => {}
+        () = keep_current(app.reloader(), &sources, files, hangup, &manager) => {}
     }
+    manager.tell(Progress::Stopping);
     tokio::select! {
         () = app.shutdown() => Ok(()),
         () = signals.next() => Err(CommandError::Interrupted),

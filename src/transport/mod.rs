@@ -7,6 +7,7 @@ pub mod address;
 mod answer;
 #[cfg(feature = "otel")]
 pub mod collector;
+pub mod destination;
 mod settings;
 pub mod webhook;
 
@@ -16,10 +17,11 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Body, Client, Request, Url};
+use reqwest::{Body, Client, Request};
 
 use crate::adapter::channel::CommonSettings;
 use crate::adapter::wire::{WireRequest, WireResponse};
+use crate::transport::destination::Destination;
 pub use crate::transport::settings::Settings;
 
 /// One channel's way to its provider.
@@ -67,7 +69,7 @@ pub enum BuildError {
 /// # Errors
 /// [`BuildError`]: the operator mends the base URL or the machine's certificates.
 pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpService, BuildError> {
-    let base = Url::parse(&channel.base_url.to_string()).map_err(|_| BuildError::BaseUrl)?;
+    let destination = Destination::new(&channel.base_url)?;
     let max_idle = usize::try_from(channel.max_in_flight.get()).unwrap_or(usize::MAX);
     let mut builder = Client::builder()
         // An answer is an answer: a redirect could lead to a host that nobody configured.
@@ -80,14 +82,13 @@ pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpServi
         // Every call that may run at once finds its connection again.
         .pool_max_idle_per_host(max_idle)
         .tcp_nodelay(true);
-    if base.scheme() == "http" {
+    if !destination.is_tls() {
         // Nothing ever speaks TLS here, so the machine's certificates need not be read.
         builder = builder.tls_certs_only([]);
     }
     let connection = Arc::new(Connection {
         client: builder.build().map_err(|error| BuildError::Client(error.without_url()))?,
-        prefix: base.path().trim_end_matches('/').to_owned(),
-        base,
+        destination,
         answer_bytes: settings.answer_bytes,
     });
     Ok(HttpService::new(tower::service_fn(move |request| {
@@ -99,32 +100,18 @@ pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpServi
 /// What the requests of one channel share; lives as long as its service.
 struct Connection {
     client: Client,
-    base: Url,
-    prefix: String,
+    destination: Destination,
     answer_bytes: usize,
 }
 
 impl Connection {
     async fn exchange(&self, wire: WireRequest) -> Result<WireResponse, TransportError> {
-        let mut request = Request::new(wire.method.clone(), self.url(&wire));
+        let mut request = Request::new(wire.method.clone(), self.destination.url(&wire));
         *request.headers_mut() = wire.headers;
         *request.body_mut() = Some(Body::from(wire.body));
         *request.timeout_mut() = Some(wire.timeout);
         let response = self.client.execute(request).await.map_err(classify)?;
         answer::read(response, self.answer_bytes).await
-    }
-
-    /// The base URL with the request's path and query; scheme, host and port cannot change.
-    fn url(&self, wire: &WireRequest) -> Url {
-        let mut url = self.base.clone();
-        if self.prefix.is_empty() {
-            url.set_path(&wire.path);
-        } else {
-            url.set_path(&format!("{}{}", self.prefix, wire.path));
-        }
-        let query = wire.encoded_query();
-        url.set_query((!query.is_empty()).then_some(query.as_str()));
-        url
     }
 }
 

@@ -28,6 +28,9 @@ mod figures;
 mod ledger;
 mod load;
 #[expect(dead_code, reason = "the integration tests use all of it")]
+#[path = "../it/outputs.rs"]
+mod outputs;
+#[expect(dead_code, reason = "the integration tests use all of it")]
 #[path = "../it/process.rs"]
 mod process;
 #[expect(dead_code, reason = "the integration tests use all of it")]

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::accounts::{ACCOUNTS, Account, CANARY};
 use crate::fake_provider::{Arrival, FakeProvider, Reply, Response};
+use crate::outputs::{self, Output};
 
 /// Runs the command over one channel, `checked`, that talks to `fake`; its exit code, output and errors.
 async fn check(fake: &FakeProvider, provider: &str, keys: &str) -> (ExitCode, String, String) {
@@ -22,6 +23,8 @@ async fn check(fake: &FakeProvider, provider: &str, keys: &str) -> (ExitCode, St
     let run = move || {
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let code = imcast::commands::run(arguments, [], &mut output, &mut errors);
+        outputs::note(Output::Program, &output);
+        outputs::note(Output::Program, &errors);
         (code, String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
     };
     tokio::task::spawn_blocking(run).await.unwrap()

@@ -15,6 +15,9 @@ const MISSING: &str = "PostgreSQL is not installed: these tests start one of the
     `apt-get install --no-install-recommends postgresql` (which `scripts/test` does where it may), or set PG_BIN to \
     the directory of `initdb` and `postgres`";
 
+/// What no output may ever show.
+pub(crate) const PASSWORD: &str = "canary-database";
+
 /// How often a start is tried, and how often one is asked whether it is up: 60 s in all.
 const STARTS: u32 = 5;
 const LOOKS: u32 = 600;
@@ -128,9 +131,9 @@ impl Cluster {
         self.url(&name)
     }
 
-    /// Where a database is.
+    /// Where a database is, with a password that it does not ask for.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Where the server listens.
@@ -158,7 +161,7 @@ impl Cluster {
 
 /// Where the programs are: the newest that Debian's packages bring, unless `PG_BIN` says otherwise.
 #[expect(clippy::disallowed_methods, reason = "how tests are run is no setting of the gateway")]
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     if let Ok(directory) = std::env::var("PG_BIN") {
         return Some(directory.into());
     }

@@ -9,8 +9,11 @@ use imcast::app::App;
 use imcast::config::{LoadError, Settings};
 use imcast::dispatch::clock::{Clock, Randomness};
 use imcast::providers::REGISTRY;
+use imcast::store::settings::Place;
 use serde_json::Value;
 use tokio::net::TcpStream;
+
+use crate::outputs::{self, Output};
 
 /// What every test's gateway has: short waits, and nothing of the machine it runs on.
 const BASE: &str = "
@@ -35,6 +38,7 @@ pub(crate) struct TestGateway {
     app: Mutex<Option<App>>,
     base_url: String,
     admin_url: Option<String>,
+    store: Place,
     client: reqwest::Client,
 }
 
@@ -68,11 +72,16 @@ fn load(toml: &str) -> Result<Settings, LoadError> {
 impl TestGateway {
     /// Starts a gateway with this configuration over [`BASE`].
     pub(crate) async fn start(toml: &str) -> Self {
+        if outputs::is_searched() {
+            outputs::log_everything();
+        }
         let settings = load(toml).unwrap_or_else(|error| panic!("{toml}: {error:?}"));
+        let store = settings.store.place.clone();
         let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await.unwrap();
         Self {
             base_url: format!("http://{}", app.local_addr()),
             admin_url: app.admin_addr().map(|address| format!("http://{address}")),
+            store,
             client: client(),
             app: Mutex::new(Some(app)),
         }
@@ -139,13 +148,42 @@ impl TestGateway {
     }
 }
 
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        if !outputs::is_searched() {
+            return;
+        }
+        match &self.store {
+            Place::Memory => {}
+            Place::Sqlite(path) => outputs::note_file(path),
+            #[cfg(feature = "postgres")]
+            Place::Postgres { url, .. } => {
+                outputs::note(Output::Store, &dump(url.expose()));
+            }
+            #[cfg(not(feature = "postgres"))]
+            Place::Postgres { .. } => {}
+        }
+    }
+}
+
+/// All that a database holds, as text.
+#[cfg(feature = "postgres")]
+fn dump(url: &str) -> Vec<u8> {
+    let program = crate::cluster::programs().unwrap().join("pg_dump");
+    let dump = std::process::Command::new(program).args(["--inserts", "--dbname", url]).output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    dump.stdout
+}
+
 async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.timeout(PATIENCE).send().await.unwrap();
-    Answer {
+    let answer = Answer {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         text: response.text().await.unwrap(),
-    }
+    };
+    outputs::note(Output::Answer, format!("{answer:?}\n{}\n", answer.text).as_bytes());
+    answer
 }
 
 fn client() -> reqwest::Client {

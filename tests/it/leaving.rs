@@ -1,5 +1,8 @@
 //! How the program ends when a signal tells it to, and what it does until then.
 
+use std::os::linux::net::SocketAddrExt as _;
+use std::time::Duration;
+
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +12,9 @@ use crate::process::Process;
 use crate::raw::post;
 
 const CHANNEL: &str = "under-test";
+
+/// No test waits longer than this for a word.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A provider that holds the first call until it is released, and its channel.
 async fn holding(release: &CancellationToken) -> (FakeProvider, String) {
@@ -85,4 +91,40 @@ async fn a_second_signal_ends_the_process_at_once() {
     process.terminate();
     assert_eq!(process.ended().await.code(), Some(1));
     assert!(!release.is_cancelled());
+}
+
+/// The next word that a service manager at this socket is told.
+async fn told(socket: &tokio::net::UnixDatagram) -> String {
+    let mut bytes = [0; 256];
+    let receiving = socket.recv(&mut bytes);
+    let count = tokio::time::timeout(PATIENCE, receiving).await.expect("a word in time").unwrap();
+    String::from_utf8(bytes[..count].to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn the_service_manager_is_told_when_it_serves_reloads_and_leaves() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("notify");
+    let by_path = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let name = format!("imcast-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let abstract_one = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
+    abstract_one.set_nonblocking(true).unwrap();
+    let by_name = tokio::net::UnixDatagram::from_std(abstract_one).unwrap();
+    for (socket, address) in [(by_path, path.display().to_string()), (by_name, format!("@{name}"))] {
+        let variables = [("NOTIFY_SOCKET", &*address)];
+        let toml = "[shutdown]\ndrain_delay_seconds = 0\n";
+        let mut process = Process::start_with(toml, &variables).await;
+        assert_eq!(told(&socket).await, "READY=1");
+        assert_eq!(process.ask(READY).await, (200, String::new()));
+        process.signal("-HUP");
+        assert_eq!([told(&socket).await, told(&socket).await], ["RELOADING=1", "READY=1"]);
+        process.terminate();
+        assert_eq!(told(&socket).await, "STOPPING=1");
+        assert!(process.ended().await.success());
+    }
+    // Nobody listens there: it serves all the same.
+    let toml = "[shutdown]\ndrain_delay_seconds = 0\n";
+    let process = Process::start_with(toml, &[("NOTIFY_SOCKET", "/nonexistent/notify")]).await;
+    assert_eq!(process.ask(READY).await, (200, String::new()));
 }

@@ -16,6 +16,9 @@ mod cluster;
 mod command_line;
 mod conformance;
 mod contract;
+#[expect(dead_code, reason = "the simulation uses all of it")]
+#[path = "../simulation/dice.rs"]
+mod dice;
 mod fake_provider;
 mod fault_proxy;
 mod fixtures;
@@ -23,6 +26,7 @@ mod harness;
 mod leaving;
 mod ledger;
 mod metrics;
+mod outputs;
 mod process;
 mod promises;
 mod raw;
@@ -36,3 +40,4 @@ mod signatures;
 mod store;
 #[path = "../../fuzz/src/targets/mod.rs"]
 mod targets;
+mod tls;

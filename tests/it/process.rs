@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::outputs::{self, Output};
 use crate::raw::RawCaller;
 
 /// No test waits longer than this for a line of the log.
@@ -23,11 +24,16 @@ pub(crate) struct Process {
     log: UnboundedReceiver<String>,
     address: SocketAddr,
     config: tempfile::NamedTempFile,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Process {
     pub(crate) async fn start(toml: &str) -> Self {
+        Self::start_with(toml, &[]).await
+    }
+
+    /// Starts it with these variables in its environment.
+    pub(crate) async fn start_with(toml: &str, environment: &[(&str, &str)]) -> Self {
         let config = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(config.path(), format!("{COMMON}{toml}")).unwrap();
         let home = tempfile::tempdir().unwrap();
@@ -35,6 +41,8 @@ impl Process {
             .args(["serve", "--config"])
             .arg(config.path())
             .env_clear()
+            .envs(environment.iter().copied())
+            .envs(outputs::is_searched().then_some(("IMCAST__LOG__LEVEL", "trace")))
             // A configuration that names no file gets one that is gone with the process.
             .current_dir(home.path())
             .stderr(Stdio::piped())
@@ -43,9 +51,12 @@ impl Process {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = unbounded_channel();
         // Ends with the process, whose standard error it reads.
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            let lines = lines.map_while(Result::ok);
+            lines.inspect(|line| note_line(line)).try_for_each(|line| sender.send(line))
+        });
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut process = Self { child, log, address, config, _home: home };
+        let mut process = Self { child, log, address, config, home };
         let listening = process.logged("Listening.").await;
         process.address = listening["server.address"].as_str().unwrap().parse().unwrap();
         process
@@ -132,5 +143,16 @@ impl Drop for Process {
         // Fails if it has ended, as it should.
         drop(self.child.kill());
         drop(self.child.wait());
+        // Where batches are kept unless the configuration says otherwise, which most here do not.
+        outputs::note_file(&self.home.path().join("imcast.db"));
+        for line in std::fs::read_to_string(self.config.path()).unwrap_or_default().lines() {
+            if let Some(path) = line.strip_prefix("url = 'sqlite:") {
+                outputs::note_file(path.trim_end_matches('\'').as_ref());
+            }
+        }
     }
+}
+
+fn note_line(line: &str) {
+    outputs::note(Output::Program, format!("{line}\n").as_bytes());
 }

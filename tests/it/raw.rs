@@ -6,6 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::outputs::{self, Output};
+
 /// No test waits longer than this for a byte.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -66,6 +68,7 @@ impl RawCaller {
         }
         let body = String::from_utf8(self.buffer.drain(..length).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        outputs::note(Output::Answer, format!("{head}{body}\n").as_bytes());
         Some(RawAnswer { status, head, body })
     }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::harness::TestGateway;
+use crate::outputs::{self, Output};
 
 /// A configuration without a channel, hence with the sandbox, whose batches go to this file.
 fn configuration(path: &Path) -> String {
@@ -49,6 +50,7 @@ async fn a_second_process_on_the_file_ends_with_a_clear_message() {
     let mut second = Command::new(env!("CARGO_BIN_EXE_imcast"));
     second.env_clear().arg("--config").arg(&file).arg("serve");
     let ended = tokio::task::spawn_blocking(move || second.output()).await.unwrap().unwrap();
+    outputs::note(Output::Program, &ended.stderr);
     let message = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{message}");
     assert!(message.contains("cannot open the store (store.url)"), "{message}");

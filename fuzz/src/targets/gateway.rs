@@ -1,7 +1,8 @@
 //! The API over all five adapters and their stand-ins, in memory: no socket, and time that jumps.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -20,6 +21,7 @@ use imcast::dispatch::clock::{Clock, Randomness};
 use imcast::domain::id::ChannelName;
 use imcast::providers::REGISTRY;
 use imcast::store::memory::MemoryStore;
+use imcast::transport::destination::Destination;
 use imcast::transport::{HttpService, TransportError};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
@@ -43,7 +45,22 @@ pub(crate) struct Gateway {
     runtime: Runtime,
     api: Arc<Api>,
     router: Router,
-    calls: Arc<AtomicUsize>,
+    sent: Arc<Sent>,
+}
+
+/// What left for the providers.
+#[derive(Default)]
+struct Sent {
+    calls: AtomicUsize,
+    /// Scheme, host and port of the calls.
+    servers: Mutex<BTreeSet<String>>,
+    /// Calls that went anywhere but to the configured server.
+    strays: AtomicUsize,
+}
+
+/// The configured server of a provider.
+fn server(provider: &str) -> String {
+    format!("https://{}.provider.test", provider.replace('_', "-"))
 }
 
 /// An answer, read to its end.
@@ -59,11 +76,11 @@ impl Gateway {
     /// A gateway with the default settings and one channel for each provider's stand-in.
     pub(crate) fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let calls = Arc::new(AtomicUsize::new(0));
+        let sent = Arc::new(Sent::default());
         let settings = config::compiled_in().unwrap();
         let api = runtime.block_on(async {
             let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-            let channels = REGISTRY.iter().map(|provider| channel(provider, &calls, &clock)).collect();
+            let channels = REGISTRY.iter().map(|provider| channel(provider, &sent, &clock)).collect();
             // Little is ever read again, and inputs must not see each other's batches.
             let kept = imcast::store::settings::Settings { memory_batches: 4, ..settings.store.memory };
             let store = Arc::new(MemoryStore::new(kept));
@@ -72,17 +89,18 @@ impl Gateway {
             let keys = Arc::new(KeyRing::new(&settings.keys));
             Arc::new(Api { dispatcher, settings: settings.api, keys, providers: REGISTRY })
         });
-        Self { runtime, router: imcast::api::router(Arc::clone(&api)), api, calls }
+        Self { runtime, router: imcast::api::router(Arc::clone(&api)), api, sent }
     }
 
     /// Sends a request and reads its answer to the end.
     pub(crate) fn exchange(&self, request: Request<Body>) -> Exchanged {
-        let before = self.calls.load(Ordering::SeqCst);
+        let before = self.sent.calls.load(Ordering::SeqCst);
         let (parts, body) = self.runtime.block_on(async {
             let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
             (parts, body.collect().await.unwrap().to_bytes().to_vec())
         });
-        let calls = self.calls.load(Ordering::SeqCst) - before;
+        let calls = self.sent.calls.load(Ordering::SeqCst) - before;
+        self.check_servers();
         Exchanged { status: parts.status.as_u16(), headers: parts.headers, body, calls }
     }
 
@@ -96,12 +114,24 @@ impl Gateway {
         self.runtime.block_on(async {
             for _ in 0..MOST_HOURS {
                 if self.api.dispatcher.running_count() == 0 {
+                    self.check_servers();
                     return;
                 }
                 tokio::time::sleep(Duration::from_secs(3600)).await;
             }
             panic!("a batch never ends");
         });
+    }
+
+    /// Every server that was called so far.
+    pub(crate) fn servers(&self) -> BTreeSet<String> {
+        self.sent.servers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Panics if a call went anywhere but to a configured server: no input may choose one.
+    fn check_servers(&self) {
+        let strays = self.sent.strays.load(Ordering::SeqCst);
+        assert_eq!(strays, 0, "a call left the configuration: {:?}", self.servers());
     }
 }
 
@@ -124,16 +154,21 @@ impl Exchanged {
     }
 }
 
-fn channel(provider: &'static Provider, calls: &Arc<AtomicUsize>, clock: &Clock) -> ChannelParts {
-    let base_url = "https://provider.test";
-    let channel = config::build_channel(provider, base_url, provider.sandbox.settings).unwrap();
-    let (calls, clock) = (Arc::clone(calls), clock.clone());
+fn channel(provider: &'static Provider, sent: &Arc<Sent>, clock: &Clock) -> ChannelParts {
+    let base_url = server(provider.name);
+    let channel = config::build_channel(provider, &base_url, provider.sandbox.settings).unwrap();
+    let destination = Destination::new(&channel.settings.base_url).unwrap();
+    let host = HeaderValue::from_str(base_url.trim_start_matches("https://")).unwrap();
+    let (sent, clock) = (Arc::clone(sent), clock.clone());
     let stand_in: Arc<dyn imcast::adapter::sandbox::StandIn> = (provider.sandbox.build)().into();
     let http = HttpService::new(tower::service_fn(move |request: WireRequest| {
-        calls.fetch_add(1, Ordering::SeqCst);
+        sent.calls.fetch_add(1, Ordering::SeqCst);
+        let server = destination.origin(&request);
+        sent.strays.fetch_add(usize::from(server != base_url), Ordering::SeqCst);
+        sent.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(server);
         let query = request.encoded_query();
         let mut headers = request.headers.clone();
-        headers.insert("host", HeaderValue::from_static("provider.test"));
+        headers.insert("host", host.clone());
         let arrival = Arrival {
             method: request.method.as_str(),
             path: &request.path,

@@ -5,7 +5,7 @@
 
 mod configuration;
 mod decoder;
-mod gateway;
+pub(crate) mod gateway;
 mod header_fields;
 mod providers;
 mod report;

@@ -118,7 +118,7 @@ fn push_not_accepted(text: &mut String, report: &Report, counts: &Counts) {
 pub fn printable(text: &str) -> String {
     let is_harmful = |character: char| {
         character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|character| if is_harmful(character) { '\u{fffd}' } else { character }).collect()
 }

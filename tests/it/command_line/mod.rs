@@ -6,16 +6,18 @@ mod scripted;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
+use crate::outputs::{self, Output};
+
 /// What a run came to.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    output: String,
-    errors: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) output: String,
+    pub(crate) errors: String,
 }
 
 /// Starts the program with nothing of this process's environment; standard input is empty.
-fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     start_with(arguments, environment, b"")
 }
 
@@ -36,8 +38,10 @@ fn start_with(arguments: &[&str], environment: &[(&str, &str)], input: &[u8]) ->
     child
 }
 
-async fn end(child: Child) -> Ended {
+pub(crate) async fn end(child: Child) -> Ended {
     let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    outputs::note(Output::Program, &output.stdout);
+    outputs::note(Output::Program, &output.stderr);
     Ended {
         code: output.status.code(),
         output: String::from_utf8(output.stdout).unwrap(),

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::outputs;
+
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
@@ -238,9 +240,25 @@ impl Shared {
     }
 
     fn record(&self, arrival: &Arrival) -> Reply {
+        tell_credentials(arrival);
         self.ledger.lock().unwrap().push(arrival.clone());
         self.arrived.notify_waiters();
         (self.script.lock().unwrap())(arrival)
+    }
+}
+
+/// Tells whoever searches for secrets with which ones a request came.
+fn tell_credentials(arrival: &Arrival) {
+    let signed = arrival.header("authorization").and_then(|value| value.split("Signature=").nth(1));
+    let parameters = arrival.query.split('&').filter_map(|pair| pair.strip_prefix("usersig="));
+    for signature in signed.into_iter().chain(parameters) {
+        outputs::secret("signature", signature);
+        let decoded = imcast::adapter::sandbox::percent_decode(signature);
+        outputs::secret("signature", &decoded.unwrap_or_default());
+    }
+    for signature in arrival.header("webhook-signature").into_iter().flat_map(|value| value.split(' ')) {
+        let text = signature.trim_start_matches("v1,").trim_end_matches('=');
+        outputs::secret("webhook signature", text);
     }
 }
 

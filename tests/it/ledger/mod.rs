@@ -250,7 +250,7 @@ impl Grants {
         if let Some(answer) = &self.answer {
             return answer.clone();
         }
-        let token = format!("granted-{}", self.requests);
+        let token = format!("canary-token-{}", self.requests);
         self.valid.insert(token.clone());
         let mut answer = (account.token.expect("a provider with tokens"))();
         let pointer = if answer["data"].is_object() {

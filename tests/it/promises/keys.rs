@@ -7,6 +7,7 @@ use super::{CHANNEL, channel, sends, willing};
 use crate::accounts::Account;
 use crate::fake_provider::FakeProvider;
 use crate::harness::{Answer, TestGateway};
+use crate::outputs;
 
 /// A key's table in the configuration.
 pub(crate) fn table(name: &str, key: &Key, more: &str) -> String {
@@ -34,7 +35,13 @@ async fn start(account: &'static Account, fake: &FakeProvider) -> (TestGateway, 
 }
 
 pub(crate) fn bearer(key: &Key) -> String {
+    tell(key);
     format!("Bearer {}", key.text.expose())
+}
+
+/// Tells whoever searches for secrets what must not be seen of a key.
+pub(crate) fn tell(key: &Key) {
+    outputs::secret("API key", key.text.expose().split_once('.').unwrap().1);
 }
 
 #[tokio::test]

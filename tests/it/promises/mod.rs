@@ -3,6 +3,8 @@
 #[cfg(feature = "sqlite")]
 mod durable;
 mod faults;
+mod hosts;
+mod injection;
 pub(crate) mod keys;
 mod limits;
 mod refusals;

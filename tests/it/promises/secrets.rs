@@ -1,43 +1,14 @@
 //! Promise: secrets stay inside.
 
-use std::sync::{Arc, Mutex, Once, PoisonError};
-
 use imcast::api::keys::key::Key;
 use serde_json::json;
 
 use super::{CHANNEL, channel, keys, losses, page, provider, willing};
 use crate::accounts::{ACCOUNTS, Account, CANARY};
+use crate::command_line;
 use crate::fake_provider::{FakeProvider, Reply, Response};
 use crate::harness::TestGateway;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Collects what is logged from here on, at every level; only one test may.
-fn collect_log() -> Log {
-    static ONCE: Once = Once::new();
-    let log = Log::default();
-    let writer = log.clone();
-    ONCE.call_once(|| {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone());
-        tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
-    });
-    log
-}
+use crate::outputs;
 
 /// Text of a message, which nobody logs.
 const CONTENT: &str = "nobody-logs-this-text";
@@ -90,7 +61,7 @@ async fn everything_answered_to_keys(good: &Key, wrong: &Key) -> String {
     .await;
     let mut seen = String::new();
     for key in [good, wrong, good] {
-        let authorization = format!("Bearer {}", key.text.expose());
+        let authorization = keys::bearer(key);
         let headers = [("authorization", &*authorization)];
         for path in ["/v1/batches", "/v1/batches/plan", "/no/such/path"] {
             for channel in [CHANNEL, "nobody"] {
@@ -105,7 +76,7 @@ async fn everything_answered_to_keys(good: &Key, wrong: &Key) -> String {
 
 #[tokio::test]
 async fn no_secret_is_answered_or_logged() {
-    let log = collect_log();
+    outputs::collect_log();
     let mut seen = String::new();
     for account in ACCOUNTS {
         seen.push_str(&everything_answered(account).await);
@@ -117,8 +88,7 @@ async fn no_secret_is_answered_or_logged() {
         assert!(!seen.contains(secret), "an answer shows {secret}");
     }
     assert!(seen.contains("[redacted]"), "a plan shows that something is hidden");
-    let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let log = String::from_utf8_lossy(&log);
+    let log = outputs::collected_log();
     assert!(log.contains("Batch finished."), "the log is collected");
     for secret in
         [CANARY, "TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "Signature=", "usersig=", CONTENT, &good, &wrong]
@@ -129,5 +99,54 @@ async fn no_secret_is_answered_or_logged() {
             "the log shows {secret}: {:?}",
             place.map(|place| &log[place.saturating_sub(200)..place])
         );
+    }
+}
+
+/// A configuration that holds a secret of every kind, in the tables of every provider.
+fn every_secret(key: &Key, more: &str) -> String {
+    let channels = ACCOUNTS.iter().map(|account| {
+        let name = account.provider.replace('_', "-");
+        format!(
+            "[channels.{name}]\nprovider = '{}'\nbase_url = 'https://{name}.test'\n{}\n",
+            account.provider, account.canaries
+        )
+    });
+    let store = "[store]\nurl = 'postgres://imcast:canary-database@127.0.0.1/imcast'\n";
+    let callbacks = "[callbacks]\nallowed_hosts = ['hooks.example']\n\
+                     secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'\n";
+    format!("{store}{callbacks}{}{}{more}", channels.collect::<String>(), keys::table("caller", key, ""))
+}
+
+#[tokio::test]
+async fn check_shows_no_secret_of_a_good_configuration_and_of_none_that_is_refused() {
+    let key = Key::generate().unwrap();
+    keys::tell(&key);
+    let good = every_secret(&key, "");
+    let digest = key.digest().to_string();
+    // Each makes a secret one that cannot be used, where the reason could quote it.
+    let broken = [
+        ("whsec_MfKQ", "whzec_MfKQ"),
+        ("[callbacks]\n", "[callbacks]\nprevious_secret = ['canary-6f1d2b']\n"),
+        ("postgres://", "postgrez://"),
+        ("'canary-6f1d2b'\n", "'canary-6f1d2b\u{7}'\n"),
+        ("secret = 'canary-6f1d2b'", "secret = { a = 'canary-6f1d2b' }"),
+        ("client = 'canary-6f1d2b-c'", "client = ['canary-6f1d2b-c']"),
+        ("sha256 = '", "sha256 = 'canary-6f1d2b"),
+        ("[callbacks]", "[callbacks] = canary-6f1d2b"),
+    ];
+    let files = [good.clone()].into_iter().chain(broken.map(|(from, to)| {
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1)
+    }));
+    for (index, toml) in files.enumerate() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        let arguments = ["check", "--config", file.path().to_str().unwrap()];
+        let ended = command_line::end(command_line::start(&arguments, &[])).await;
+        assert_eq!(ended.code == Some(0), index == 0, "{index}: {ended:?}");
+        let said = ended.output + &ended.errors;
+        for secret in [CANARY, "canary-database", "MfKQ9r8GKYqr", &*digest] {
+            assert!(!said.contains(secret), "{index}: {secret} in {said}");
+        }
     }
 }

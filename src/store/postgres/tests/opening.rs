@@ -4,6 +4,7 @@ use crate::store::StoreError;
 use crate::store::durable::Durable as _;
 use crate::store::postgres::OpenError;
 use crate::store::postgres::open::Looks;
+use crate::store::postgres::tests::cluster::PASSWORD;
 use crate::store::postgres::tests::{Database, cluster};
 
 fn looks() -> Looks {
@@ -49,11 +50,12 @@ async fn synchronous_commit_off_is_neither_opened_nor_ready() {
 
 #[tokio::test]
 async fn no_error_says_the_password() {
-    let refused = Database { url: "postgres://imcast:hunter2@127.0.0.1:1/imcast".into() };
-    let wrong = Database { url: "postgres://imcast:hunter2@127.0.0.1:port/imcast".into() };
-    let odd = Database { url: "postgres://imcast:hunter2@127.0.0.1/imcast?sslmode=hunter2".into() };
+    let refused = Database { url: "postgres://imcast:canary-database@127.0.0.1:1/imcast".into() };
+    let wrong = Database { url: "postgres://imcast:canary-database@127.0.0.1:port/imcast".into() };
+    let odd = "postgres://imcast:canary-database@127.0.0.1/imcast?sslmode=canary-database";
+    let odd = Database { url: odd.into() };
     let unknown = Database::new();
-    let unknown = Database { url: unknown.url.replace("postgres@", "nobody:hunter2@") };
+    let unknown = Database { url: unknown.url.replace("//postgres:", "//nobody:") };
     for (database, expected) in [
         (refused, "cannot connect to PostgreSQL at 127.0.0.1:1/imcast"),
         (wrong, "not a URL of PostgreSQL"),
@@ -63,7 +65,7 @@ async fn no_error_says_the_password() {
         let error = database.try_open().await.err().unwrap();
         let (text, debug) = (whole(&error), format!("{error:?} {:?}", database.opening().url));
         assert!(text.contains(expected), "{text}");
-        assert!(!text.contains("hunter2") && !debug.contains("hunter2"), "{text} {debug}");
+        assert!(!text.contains(PASSWORD) && !debug.contains(PASSWORD), "{text} {debug}");
     }
 }
 
