@@ -23,6 +23,7 @@ mod harness;
 mod leaving;
 mod ledger;
 mod metrics;
+mod outages;
 mod process;
 mod promises;
 mod raw;
