@@ -51,8 +51,8 @@ use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
 use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
-/// How long a check may take: a load balancer asks every second or so.
-const CHECK_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a check may take: less than whoever asks waits for it, so that the log has the reason.
+const CHECK_PATIENCE: Duration = Duration::from_millis(1_200);
 
 /// What a store needs to open its database.
 #[derive(Clone)]
