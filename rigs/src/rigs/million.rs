@@ -1,8 +1,10 @@
 //! A million recipients in one durable batch: memory, time against the calls' own, and growth.
 //!
 //! The calls' own time is what the rig itself takes for the same calls, made back to back on as many connections
-//! as the channel has calls in flight.
+//! as the channel has calls in flight: to a provider that answers at once, and to one that takes 20 ms, which is
+//! quicker than any real one.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,11 +20,15 @@ use crate::requests::{self, Headers};
 use crate::rigs::Bench;
 use crate::statistics::ratio;
 
-const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
+const MILLION: u64 = 1_000_000;
+const SIZES: [u64; 3] = [10_000, 100_000, MILLION];
 const RECIPIENTS_PER_CALL: u64 = 500;
 
 /// The channel's default.
 const CALLS_IN_FLIGHT: u64 = 16;
+
+/// What the slower provider takes for an answer.
+const LATENCY: Duration = Duration::from_millis(20);
 
 const UNPACED: &str = "calls_per_second = 1000000\n";
 
@@ -55,60 +61,91 @@ struct Taken {
     cpu_seconds: f64,
 }
 
+impl fmt::Display for Taken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "accepted after {:.3} s, over {:.3} s later; the gateway's core worked {:.2} s; at most {:.0} MiB",
+            self.acceptance.as_secs_f64(),
+            self.work.as_secs_f64(),
+            self.cpu_seconds,
+            self.peak_mib.unwrap_or_default()
+        )
+    }
+}
+
+/// A provider and how long it alone takes for the largest batch.
+struct Mock {
+    name: &'static str,
+    provider: Provider,
+    own: Duration,
+}
+
+impl Mock {
+    async fn start(name: &'static str, latency: Duration) -> Result<Self, RigError> {
+        let provider = Provider::start(Kind::Tim, Mode::Fine(latency)).await?;
+        // Once before it counts, so that connections and memory are warm as the gateway's are.
+        calls_alone(&provider, 10_000).await?;
+        let own = calls_alone(&provider, MILLION).await?;
+        Ok(Self { name, provider, own })
+    }
+}
+
 pub(super) async fn run(bench: &Bench<'_>, sheet: &mut Sheet) -> Result<(), RigError> {
-    let provider = Provider::start(Kind::Tim, Mode::Fine(Duration::ZERO)).await?;
-    // Once before it counts, so that connections and memory are warm as the gateway's are.
-    calls_alone(&provider, 10_000).await?;
-    let own = calls_alone(&provider, 1_000_000).await?;
-    sheet.note(format!(
-        "the calls' own time, 1000000 recipients in {} calls: {:.3} s; changed settings: {}",
-        1_000_000 / RECIPIENTS_PER_CALL,
-        own.as_secs_f64(),
-        UNPACED.trim()
-    ));
-    for (name, form) in [("SQLite, JSON", Form::Json), ("SQLite, lines", Form::Lines)] {
-        measure(bench, &provider, &Case { name, store: None, form }, own, sheet).await?;
+    let at_once = Mock::start("at once", Duration::ZERO).await?;
+    let later = Mock::start("after 20 ms", LATENCY).await?;
+    for mock in [&at_once, &later] {
+        let calls = MILLION / RECIPIENTS_PER_CALL;
+        sheet.note(format!("answers {}: {calls} calls alone: {:.3} s", mock.name, mock.own.as_secs_f64()));
     }
     let database = Database::start().await?;
     let url = database.url();
-    let case = Case { name: "PostgreSQL, lines", store: Some(&url), form: Form::Lines };
-    measure(bench, &provider, &case, own, sheet).await
+    let cases = [
+        Case { name: "SQLite, JSON", store: None, form: Form::Json },
+        Case { name: "SQLite, lines", store: None, form: Form::Lines },
+        Case { name: "PostgreSQL, lines", store: Some(&url), form: Form::Lines },
+    ];
+    for case in &cases {
+        growth(bench, &at_once, case, sheet).await?;
+        for mock in [&at_once, &later] {
+            against_calls(bench, mock, case, sheet).await?;
+        }
+    }
+    sheet.note(format!("changed settings: {}", UNPACED.trim()));
+    Ok(())
 }
 
-async fn measure(
-    bench: &Bench<'_>,
-    provider: &Provider,
-    case: &Case<'_>,
-    own: Duration,
-    sheet: &mut Sheet,
-) -> Result<(), RigError> {
+/// Memory, and what a recipient costs in small and large batches.
+async fn growth(bench: &Bench<'_>, mock: &Mock, case: &Case<'_>, sheet: &mut Sheet) -> Result<(), RigError> {
     let name = case.name;
     let mut costs = Vec::new();
     for size in SIZES {
-        let taken = send(bench, provider, case, size).await?;
-        let Taken { acceptance, work, peak_mib, cpu_seconds } = taken;
-        let (acceptance, work) = (acceptance.as_secs_f64(), work.as_secs_f64());
-        sheet.note(format!(
-            "{name}: {size}: accepted after {acceptance:.3} s, over {work:.3} s later; the gateway's core worked \
-             {cpu_seconds:.2} s; at most {:.0} MiB",
-            peak_mib.unwrap_or_default()
-        ));
-        sheet.add(("M", &format!("{name}: {size}: most memory")), (peak_mib, "MiB"), Bound::AtMost(MOST_MIB));
-        costs.push((size, acceptance + work));
-        if size == 1_000_000 {
-            let times = ratio(Some(work), Some(own.as_secs_f64()));
-            sheet.add(
-                ("M", &format!("{name}: {size}: time / calls' own")),
-                (times, "x"),
-                Bound::AtMost(MOST_TIMES_OWN),
-            );
-        }
+        let taken = send(bench, &mock.provider, case, size).await?;
+        sheet.note(format!("{name}: {size}: {taken}"));
+        let memory = (taken.peak_mib, "MiB");
+        sheet.add(("M", &format!("{name}: {size}: most memory")), memory, Bound::AtMost(MOST_MIB));
+        costs.push((taken.acceptance + taken.work).as_secs_f64() / size as f64);
     }
-    if let [.., (few, before), (many, after)] = costs[..] {
-        let growth = ratio(Some(after / many as f64), Some(before / few as f64));
-        let what = format!("{name}: a recipient of {many} / of {few}");
-        sheet.add(("M", &what), (growth, "x"), Bound::AtMost(MOST_GROWTH));
+    if let [.., before, after] = costs[..] {
+        let what = format!("{name}: a recipient of {MILLION} / of 100000");
+        sheet.add(("M", &what), (ratio(Some(after), Some(before)), "x"), Bound::AtMost(MOST_GROWTH));
     }
+    Ok(())
+}
+
+/// The time of the largest batch.
+async fn against_calls(
+    bench: &Bench<'_>,
+    mock: &Mock,
+    case: &Case<'_>,
+    sheet: &mut Sheet,
+) -> Result<(), RigError> {
+    let (name, answers) = (case.name, mock.name);
+    let taken = send(bench, &mock.provider, case, MILLION).await?;
+    let times = ratio(Some(taken.work.as_secs_f64()), Some(mock.own.as_secs_f64()));
+    let what = format!("{name}: answers {answers}: time / the calls' own");
+    sheet.add(("M", &what), (times, "x"), Bound::AtMost(MOST_TIMES_OWN));
+    sheet.note(format!("{name}: answers {answers}: {taken}"));
     Ok(())
 }
 

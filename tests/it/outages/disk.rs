@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, query_scalar};
 use tempfile::TempDir;
@@ -53,6 +54,11 @@ impl File {
     }
 }
 
+/// What a report says of everybody. Its end is written behind and may come again after a kill, with another time.
+fn outcomes(report: &Value) -> [&Value; 3] {
+    [&report["status"], &report["counts"], &report["results"]]
+}
+
 async fn assert_refused(process: &Process, headers: &str, provider: &Holding, batch: &Batch) {
     let refused = send(process, headers, "held", batch).await;
     assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"), "{refused:?}");
@@ -98,7 +104,7 @@ async fn calls_that_are_out_while_nothing_can_be_written_are_settled_once_it_can
     drop(process);
     assert_eq!(file.integrity().await, "ok");
     let process = Process::start(&toml).await;
-    assert_eq!(end(&process, &accepted).await, report);
+    assert_eq!(outcomes(&end(&process, &accepted).await), outcomes(&report));
 }
 
 #[tokio::test]
@@ -139,6 +145,6 @@ async fn a_disk_that_fills_up_under_load_loses_nothing_that_was_promised() {
     assert_eq!(file.integrity().await, "ok");
     let process = Process::start(&toml).await;
     for ((id, _), report) in promised.iter().zip(&reports) {
-        assert_eq!(&end(&process, id).await, report);
+        assert_eq!(outcomes(&end(&process, id).await), outcomes(report));
     }
 }
