@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::RigError;
 use crate::exchange::Connection;
@@ -26,6 +27,9 @@ pub(crate) struct Promises {
 }
 
 const RECIPIENTS: u64 = 2;
+
+/// Repeats that are made side by side.
+const LANES: usize = 32;
 
 /// What became of them.
 #[derive(Debug, Default)]
@@ -77,15 +81,16 @@ impl Promises {
             audit.note(sample, &before);
         }
         let deadline = Instant::now() + PATIENCE;
-        let mut connection = Connection::open(gateway).await.map_err(RigError::system("a repeat"))?;
+        let mut lanes = JoinSet::new();
+        for lane in 0..LANES {
+            let samples: Vec<_> = samples.iter().skip(lane).step_by(LANES).copied().collect();
+            lanes.spawn(repeat_all(gateway, self.kind, samples, deadline));
+        }
         let mut reports = Vec::new();
-        for sample in samples {
-            let index = sample.lane as u64;
-            let headers = Headers { prefer: Some("wait=25"), key: Some(index) };
-            let request = requests::send_with(self.kind, Self::recipients(index), headers);
-            let (is_known, report) = repeated(gateway, &mut connection, &request, deadline).await?;
-            audit.lost += usize::from(is_promised(sample) && !is_known);
-            reports.push((index, report));
+        while let Some(repeated) = lanes.join_next().await {
+            let repeated = repeated.map_err(|_| RigError::Answer("a repeat broke"))??;
+            audit.lost += repeated.lost;
+            reports.extend(repeated.reports);
         }
         let book = provider.book();
         for (index, report) in &reports {
@@ -93,6 +98,33 @@ impl Promises {
         }
         Ok(audit)
     }
+}
+
+/// What repeats came to.
+#[derive(Default)]
+struct Repeated {
+    lost: usize,
+    /// Of which request, and how its batch ended.
+    reports: Vec<(u64, Value)>,
+}
+
+async fn repeat_all(
+    gateway: SocketAddr,
+    kind: Kind,
+    samples: Vec<Sample>,
+    deadline: Instant,
+) -> Result<Repeated, RigError> {
+    let mut all = Repeated::default();
+    let mut connection = Connection::open(gateway).await.map_err(RigError::system("a repeat"))?;
+    for sample in samples {
+        let index = sample.lane as u64;
+        let headers = Headers { prefer: Some("wait=25"), key: Some(index) };
+        let request = requests::send_with(kind, Promises::recipients(index), headers);
+        let (is_known, report) = repeated(gateway, &mut connection, &request, deadline).await?;
+        all.lost += usize::from(is_promised(&sample) && !is_known);
+        all.reports.push((index, report));
+    }
+    Ok(all)
 }
 
 /// The report of a batch when it is over, and whether its key was known.

@@ -1,5 +1,6 @@
 //! R1, R2 and R5: three replicas on one database share each account's budget and token, through kills of replicas.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -96,8 +97,9 @@ async fn budgets(bench: &Bench<'_>, sheet: &mut Sheet) -> Result<(), RigError> {
         }
     }
     tokio::time::sleep(WARM_UP).await;
+    let lag = Lag::watch();
     let begin = Instant::now();
-    let mut kill_count = 0;
+    let mut kills = Vec::new();
     while begin.elapsed() < time {
         tokio::time::sleep(LIFE.min(time.saturating_sub(begin.elapsed()))).await;
         if begin.elapsed() < time
@@ -121,7 +123,9 @@ async fn budgets(bench: &Bench<'_>, sheet: &mut Sheet) -> Result<(), RigError> {
         sheet.add(("R1", &what), (Some(twice as f64), ""), Bound::AtMost(0.0));
     }
     sheet.note(format!(
-        "{REPLICAS} replicas for {time:?}, {kill_count} kills; changed settings: store.url, {}",
+        "{REPLICAS} replicas for {time:?}, killed after {kills:?} s; the rig's own lag at most {:.0} ms; changed \
+         settings: store.url, {}",
+        lag.most().as_secs_f64() * 1000.0,
         channel.trim()
     ));
     Ok(())
@@ -141,20 +145,22 @@ async fn send_endless(
 fn judge(limit: &Limit, book: &Book, time: std::ops::Range<Instant>, sheet: &mut Sheet) {
     let Limit { kind, what, window, most, counts } = limit;
     let (over, busiest) = windows(book, *window, *most, *counts);
+    let mut seconds: Vec<_> = over.iter().map(|at| at.duration_since(time.start).as_secs()).collect();
+    seconds.dedup();
     let name = format!("{}: {what} in {} s", kind.name(), window.as_secs());
-    let over = (Some(over as f64), "");
+    let over = (Some(over.len() as f64), "");
     sheet.add(("R1", &format!("{name}: windows over {most}")), over, Bound::AtMost(0.0));
     let inside = book.calls.iter().filter(|(at, _)| time.contains(at));
     let sum: usize = inside.map(|(_, messages)| counts(*messages)).sum();
     let seconds = (time.end - time.start).as_secs_f64();
     let used = sum as f64 / seconds / (*most as f64 / window.as_secs_f64());
     sheet.add(("R2", &format!("{name}: part used")), (Some(used), ""), Bound::AtLeast(0.90));
-    sheet.note(format!("{name}: at most {busiest}"));
+    sheet.note(format!("{name}: at most {busiest}; over the limit in the seconds {seconds:?}"));
 }
 
-/// How many windows that end with an arrival hold more than `most`, and the most that any holds.
-fn windows(book: &Book, window: Duration, most: usize, counts: fn(usize) -> usize) -> (usize, usize) {
-    let (mut over, mut busiest, mut sum) = (0, 0, 0);
+/// The ends of the windows that hold more than `most`, each with an arrival, and the most that any holds.
+fn windows(book: &Book, window: Duration, most: usize, counts: fn(usize) -> usize) -> (Vec<Instant>, usize) {
+    let (mut over, mut busiest, mut sum) = (Vec::new(), 0, 0);
     let mut oldest = book.calls.iter().peekable();
     for (at, messages) in &book.calls {
         sum += counts(*messages);
@@ -162,9 +168,37 @@ fn windows(book: &Book, window: Duration, most: usize, counts: fn(usize) -> usiz
             sum -= counts(*messages);
         }
         busiest = busiest.max(sum);
-        over += usize::from(sum > most);
+        over.extend((sum > most).then_some(*at));
     }
     (over, busiest)
+}
+
+/// How late the rig itself is: so much later than they came it may have written calls down.
+struct Lag {
+    most: Arc<Mutex<Duration>>,
+    _watching: JoinSet<()>,
+}
+
+impl Lag {
+    fn watch() -> Self {
+        const EVERY: Duration = Duration::from_millis(5);
+        let most = Arc::<Mutex<Duration>>::default();
+        let (shared, mut watching) = (Arc::clone(&most), JoinSet::new());
+        watching.spawn(async move {
+            loop {
+                let begin = Instant::now();
+                tokio::time::sleep(EVERY).await;
+                let late = begin.elapsed().saturating_sub(EVERY);
+                let mut most = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                *most = late.max(*most);
+            }
+        });
+        Self { most, _watching: watching }
+    }
+
+    fn most(&self) -> Duration {
+        *self.most.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// R5: a thousand sends at once while the token that all know has just expired.
@@ -216,7 +250,7 @@ mod tests {
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let calls = vec![(at(0), 3), (at(500), 1), (at(999), 1), (at(1000), 1), (at(2500), 9)];
         let book = Book { calls, ..Book::default() };
-        assert_eq!(windows(&book, SECOND, 5, |messages| messages), (1, 9));
-        assert_eq!(windows(&book, SECOND, 2, |_| 1), (2, 3));
+        assert_eq!(windows(&book, SECOND, 5, |messages| messages), (vec![at(2500)], 9));
+        assert_eq!(windows(&book, SECOND, 2, |_| 1), (vec![at(999), at(1000)], 3));
     }
 }
