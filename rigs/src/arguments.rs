@@ -8,7 +8,7 @@ use crate::rigs::Rig;
 
 /// What stands on standard error after a mistake.
 const USAGE: &str = "usage: imcast-rig NAME --gateway PATH [--quick] [--runs N]
-  NAME          isolation, deadline, fairness, overload or slow-clients
+  NAME          isolation, deadline, fairness, overload, slow-clients, disk, database, fleet or million
   --gateway     the release binary of imcast
   --quick       shorter, the same thresholds; one run unless --runs says otherwise
   --runs        1 to 9, default 3: the table shows the median and the spread";

@@ -13,6 +13,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) has_retry_after: bool,
     pub(crate) has_location: bool,
+    /// Whether it shows a batch that an earlier request with the same key began.
+    pub(crate) is_replay: bool,
 }
 
 /// A connection that carries one exchange after the other.
@@ -136,6 +138,8 @@ impl Head {
                 head.answer.has_retry_after = true;
             } else if name.eq_ignore_ascii_case(b"location") {
                 head.answer.has_location = true;
+            } else if name.eq_ignore_ascii_case(b"idempotency-replayed") {
+                head.answer.is_replay = true;
             }
         }
         Some(head)
@@ -150,7 +154,7 @@ mod tests {
     fn a_refusal_is_read_with_its_fields() {
         let bytes = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\ncontent-length: 12\r\n\r\n";
         let head = Head::parse(bytes).unwrap();
-        assert_eq!(head.answer, Answer { status: 503, has_retry_after: true, has_location: false });
+        assert_eq!(head.answer, Answer { status: 503, has_retry_after: true, ..Answer::default() });
         assert_eq!(head.content_length, Some(12));
         assert_eq!(head_length(bytes), Some(bytes.len()));
     }

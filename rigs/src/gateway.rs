@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -26,7 +27,15 @@ const START_POLL: Duration = Duration::from_millis(20);
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     child: Child,
+    launch: Launch,
     directory: Directory,
+}
+
+/// How it is started, the first time and again.
+struct Launch {
+    program: PathBuf,
+    core: String,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// What differs from the gateway's defaults; every rig shows it next to its figures.
@@ -45,30 +54,61 @@ impl Gateway {
         providers: &[&Provider],
         changes: &Changes<'_>,
     ) -> Result<Self, RigError> {
+        Self::start_in(options, cores, providers, changes, Vec::new()).await
+    }
+
+    /// The same, with something in its environment.
+    pub(crate) async fn start_in(
+        options: &Options,
+        cores: &Cores,
+        providers: &[&Provider],
+        changes: &Changes<'_>,
+        environment: Vec<(&'static str, PathBuf)>,
+    ) -> Result<Self, RigError> {
         let directory = Directory::new()?;
-        let configuration = directory.0.join("imcast.toml");
-        std::fs::write(&configuration, toml(providers, changes))
+        std::fs::write(directory.0.join("imcast.toml"), toml(providers, changes))
             .map_err(RigError::system("configuration"))?;
-        let log =
-            std::fs::File::create(directory.log()).map_err(RigError::system("the gateway's log file"))?;
-        let this = std::env::current_exe().map_err(RigError::system("the rig's own path"))?;
+        // It works in a folder of its own, so that a path that fits ours does not fit it.
+        let program = options.gateway.canonicalize().map_err(RigError::system("the gateway's path"))?;
         let core = cores.gateway.map_or_else(|| "any".to_owned(), |core| core.to_string());
-        let child = Command::new(this)
-            .args(["launch", &core])
-            .arg(&options.gateway)
-            .args(["serve", "--config"])
-            .arg(&configuration)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(RigError::system("starting the gateway"))?;
+        let launch = Launch { program, core, environment };
+        let child = launch.spawn(&directory)?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Self { address, child, directory };
-        let started = tokio::time::timeout(START_TIME, gateway.become_ready()).await;
-        started.unwrap_or_else(|_| Err(RigError::NotReady(gateway.directory.keep())))?;
+        let mut gateway = Self { address, child, launch, directory };
+        gateway.wait_until_ready().await?;
         Ok(gateway)
+    }
+
+    /// Kills it as a failing machine would, and waits until it is gone.
+    pub(crate) async fn kill(&mut self) -> Result<(), RigError> {
+        self.child.kill().await.map_err(RigError::system("killing the gateway"))
+    }
+
+    /// Starts it again on the same files, and waits until it is ready.
+    pub(crate) async fn start_again(&mut self) -> Result<(), RigError> {
+        self.child = self.launch.spawn(&self.directory)?;
+        self.wait_until_ready().await
+    }
+
+    /// Lets the files that it writes to become so large and no larger; `None` = as large as they like.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) -> Result<(), RigError> {
+        let limit = Rlimit { current: bytes, maximum: None };
+        let set = rustix::process::prlimit(self.id(), Resource::Fsize, limit);
+        set.map(drop).map_err(|error| RigError::system("a limit")(error.into()))
+    }
+
+    /// One of its files.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.0.join(name)
+    }
+
+    fn id(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<(), RigError> {
+        let started = tokio::time::timeout(START_TIME, self.become_ready()).await;
+        started.unwrap_or_else(|_| Err(RigError::NotReady(self.directory.keep())))
     }
 
     async fn become_ready(&mut self) -> Result<(), RigError> {
@@ -95,6 +135,27 @@ impl Gateway {
     /// Its process.
     pub(crate) fn process(&self) -> Process {
         Process::of(self.child.id().unwrap_or_default())
+    }
+}
+
+impl Launch {
+    fn spawn(&self, directory: &Directory) -> Result<Child, RigError> {
+        let log =
+            std::fs::File::create(directory.log()).map_err(RigError::system("the gateway's log file"))?;
+        let this = std::env::current_exe().map_err(RigError::system("the rig's own path"))?;
+        let child = Command::new(this)
+            .args(["launch", &self.core])
+            .arg(&self.program)
+            .args(["serve", "--config", "imcast.toml"])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            // Its default store is a file in the folder that it works in.
+            .current_dir(&directory.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn();
+        child.map_err(RigError::system("starting the gateway"))
     }
 }
 

@@ -65,6 +65,11 @@ impl Sample {
         }
     }
 
+    /// Whether the answer says when to come back.
+    pub(crate) const fn has_retry_after(&self) -> bool {
+        matches!(self.end, End::Answered(answer) if answer.has_retry_after)
+    }
+
     /// Whether everybody was served in this time.
     pub(crate) fn is_served_within(&self, most: Duration) -> bool {
         self.status() == 200 && self.latency <= most

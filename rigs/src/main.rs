@@ -6,6 +6,7 @@
 
 mod arguments;
 mod circuits;
+mod database;
 mod exchange;
 mod figures;
 mod gateway;
@@ -14,7 +15,9 @@ mod launch;
 mod load;
 mod pace;
 mod process;
+mod promises;
 mod provider;
+mod ready;
 mod requests;
 mod rigs;
 mod statistics;

@@ -21,14 +21,23 @@ impl Process {
 
     /// Resident memory in MiB; `None` if the process is gone.
     pub(crate) fn resident_mib(&self) -> Option<f64> {
+        self.mib("VmRSS:")
+    }
+
+    /// The most resident memory that it ever had, in MiB; `None` if the process is gone.
+    pub(crate) fn peak_mib(&self) -> Option<f64> {
+        self.mib("VmHWM:")
+    }
+
+    fn mib(&self, name: &str) -> Option<f64> {
         let text = std::fs::read_to_string(self.directory.join("status")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
         Some(kib / 1024.0)
     }
 
     /// Seconds of a core that it has used; 0 if the process is gone.
-    fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let text = std::fs::read_to_string(self.directory.join("stat")).unwrap_or_default();
         // The name, in brackets, may hold blanks; user and system time are the 12th and 13th field after it.
         let fields = text.rsplit(')').next().unwrap_or_default();

@@ -3,10 +3,11 @@
 //! What the answers look like is written from the providers' documents, apart from the gateway's adapters.
 //! Nothing of a request is checked: whether the gateway speaks the formats well is proved by its tests.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -87,14 +88,14 @@ impl Kind {
         }
     }
 
-    /// What it answers to a request for a token.
-    const fn token(self) -> &'static str {
+    /// What it answers to a request for a token that lives so many seconds.
+    fn token(self, seconds: u64) -> String {
         match self {
-            Self::OpenIm => {
-                r#"{"errCode":0,"errMsg":"","errDlt":"","data":{"token":"rig","expireTimeSeconds":7776000}}"#
-            }
+            Self::OpenIm => format!(
+                r#"{{"errCode":0,"errMsg":"","errDlt":"","data":{{"token":"rig","expireTimeSeconds":{seconds}}}}}"#
+            ),
             Self::Tim | Self::Volcengine | Self::Chatroom | Self::Relay => {
-                r#"{"access_token":"rig","expires_in":5184000,"application":"rig"}"#
+                format!(r#"{{"access_token":"rig","expires_in":{seconds},"application":"rig"}}"#)
             }
         }
     }
@@ -126,7 +127,37 @@ struct State {
     mode: Mutex<Mode>,
     call_count: AtomicU64,
     recipient_count: AtomicU64,
+    token_count: AtomicU64,
+    token_seconds: AtomicU64,
+    /// `None` = nothing is written down.
+    book: Mutex<Option<Book>>,
 }
+
+/// Every send that arrived, written down before it is answered.
+#[derive(Clone, Default)]
+pub(crate) struct Book {
+    /// In the order of arrival: when, and how many recipients.
+    pub(crate) calls: Vec<(Instant, usize)>,
+    /// How often each recipient was taken.
+    pub(crate) taken: HashMap<Box<str>, u32>,
+}
+
+impl Book {
+    fn write(&mut self, recipients: &[&RawValue]) {
+        self.calls.push((Instant::now(), recipients.len()));
+        for recipient in recipients {
+            *self.taken.entry(recipient.get().trim_matches('"').into()).or_default() += 1;
+        }
+    }
+
+    /// How often a recipient was taken.
+    pub(crate) fn times_taken(&self, recipient: &str) -> u32 {
+        self.taken.get(recipient).copied().unwrap_or(0)
+    }
+}
+
+/// How long a token lives unless a rig says otherwise.
+const TOKEN_SECONDS: u64 = 60 * 24 * 60 * 60;
 
 impl Provider {
     pub(crate) async fn start(kind: Kind, mode: Mode) -> Result<Self, RigError> {
@@ -138,6 +169,9 @@ impl Provider {
             mode: Mutex::new(mode),
             call_count: AtomicU64::new(0),
             recipient_count: AtomicU64::new(0),
+            token_count: AtomicU64::new(0),
+            token_seconds: AtomicU64::new(TOKEN_SECONDS),
+            book: Mutex::new(None),
         });
         let mut serving = JoinSet::new();
         serving.spawn(accept_all(listener, Arc::clone(&state)));
@@ -147,6 +181,26 @@ impl Provider {
     /// From now on every request that arrives meets this.
     pub(crate) fn set(&self, mode: Mode) {
         *self.state.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
+    }
+
+    /// From now on every send that is answered well is written down.
+    pub(crate) fn keep_book(&self) {
+        *self.state.book() = Some(Book::default());
+    }
+
+    /// What was written down so far.
+    pub(crate) fn book(&self) -> Book {
+        self.state.book().clone().unwrap_or_default()
+    }
+
+    /// From now on a token lives so many seconds.
+    pub(crate) fn set_token_seconds(&self, seconds: u64) {
+        self.state.token_seconds.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Requests for a token so far.
+    pub(crate) fn token_count(&self) -> u64 {
+        self.state.token_count.load(Ordering::Relaxed)
     }
 
     /// Sends that have arrived, whatever became of them.
@@ -189,6 +243,10 @@ struct Body<'a> {
 }
 
 impl State {
+    fn book(&self) -> MutexGuard<'_, Option<Book>> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let mut buffer = Vec::with_capacity(4096);
@@ -202,21 +260,23 @@ impl State {
                 Ok(body) if !is_token_request => body.recipients,
                 _ => Vec::new(),
             };
-            if !is_token_request {
-                self.call_count.fetch_add(1, Ordering::Relaxed);
-            }
+            let count = if is_token_request { &self.token_count } else { &self.call_count };
+            count.fetch_add(1, Ordering::Relaxed);
             let mode = *self.mode.lock().unwrap_or_else(PoisonError::into_inner);
             let answer = match mode {
                 Mode::Resets => return stream.set_zero_linger(),
                 Mode::BlackHole => return wait_for_end(&mut stream).await,
                 Mode::Pages => response(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"),
                 Mode::Fine(latency) => {
+                    if !is_token_request && let Some(book) = &mut *self.book() {
+                        book.write(&recipients);
+                    }
                     if !latency.is_zero() {
                         tokio::time::sleep(latency).await;
                     }
                     self.recipient_count.fetch_add(recipients.len() as u64, Ordering::Relaxed);
                     let body = match is_token_request {
-                        true => self.kind.token().to_owned(),
+                        true => self.kind.token(self.token_seconds.load(Ordering::Relaxed)),
                         false => self.kind.success(&recipients),
                     };
                     response(200, "application/json", &body)

@@ -13,8 +13,8 @@ use crate::store::durable::Durable;
 /// How long one look at the store serves all probes.
 const LOOK_LIFE: Duration = Duration::from_millis(500);
 
-/// How long a store may take before it counts as away: a load balancer's patience is short.
-const LOOK_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a store may take before it counts as away: with the look before, it is known within two seconds.
+const LOOK_PATIENCE: Duration = Duration::from_millis(1_300);
 
 /// Answers as long as the process can answer at all.
 pub async fn live() -> &'static str {

@@ -90,11 +90,19 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
+/// SIGXFSZ: a file may not grow further. By default the process would end; with any handler only the write fails, as it
+/// does on a full disk.
+///
+/// Source: Linux, signal(7), "Standard signals", the number on x86, ARM and most others; macOS has the same.
+const FILE_TOO_LARGE: SignalKind = SignalKind::from_raw(25);
+
 async fn serve(settings: Settings, sources: Sources, files: FilesRead) -> Result<(), CommandError> {
     // Before anything starts, so that no signal meets the system's default action.
     let mut signals = Signals::new()?;
     let hangup = signal(SignalKind::hangup()).map_err(CommandError::System)?;
     let manager = ServiceManager::of(&sources.environment);
+    // Once it is there it stays, and nobody needs to listen.
+    signal(FILE_TOO_LARGE).map(drop).map_err(CommandError::System)?;
     let app = App::start(settings, Clock::system(), Randomness::from_entropy()).await?;
     manager.tell(Progress::Ready);
     tokio::select! {

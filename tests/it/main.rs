@@ -27,6 +27,7 @@ mod leaving;
 mod ledger;
 mod metrics;
 mod outputs;
+mod outages;
 mod process;
 mod promises;
 mod raw;

@@ -94,6 +94,16 @@ impl Process {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
+    /// Lets the files that it writes to become so large and no larger; `None` = as large as they like.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let size = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut limit = Command::new("prlimit");
+        // The hard limit stays, so that anybody may lift the soft one again.
+        limit.args(["--pid", &self.child.id().to_string(), &format!("--fsize={size}:")]);
+        assert!(limit.status().unwrap().success());
+    }
+
     /// Writes the configuration anew.
     pub(crate) fn configure(&self, toml: &str) {
         std::fs::write(self.config.path(), format!("{COMMON}{toml}")).unwrap();

@@ -1,8 +1,12 @@
 //! One rig per file. Each starts its gateway anew for every run, so that no run inherits another's state.
 
+mod database;
 mod deadline;
+mod disk;
 mod fairness;
+mod fleet;
 mod isolation;
+mod million;
 mod overload;
 mod slow_clients;
 
@@ -21,11 +25,24 @@ pub(crate) enum Rig {
     Fairness,
     Overload,
     SlowClients,
+    Disk,
+    Database,
+    Fleet,
+    Million,
 }
 
 impl Rig {
-    const ALL: [Self; 5] =
-        [Self::Isolation, Self::Deadline, Self::Fairness, Self::Overload, Self::SlowClients];
+    const ALL: [Self; 9] = [
+        Self::Isolation,
+        Self::Deadline,
+        Self::Fairness,
+        Self::Overload,
+        Self::SlowClients,
+        Self::Disk,
+        Self::Database,
+        Self::Fleet,
+        Self::Million,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -34,6 +51,10 @@ impl Rig {
             Self::Fairness => "fairness",
             Self::Overload => "overload",
             Self::SlowClients => "slow-clients",
+            Self::Disk => "disk",
+            Self::Database => "database",
+            Self::Fleet => "fleet",
+            Self::Million => "million",
         }
     }
 
@@ -62,6 +83,10 @@ pub(crate) async fn run(options: &Options, cores: &Cores) -> Result<Sheet, RigEr
             Rig::Fairness => fairness::run(&bench, &mut sheet).await?,
             Rig::Overload => overload::run(&bench, &mut sheet).await?,
             Rig::SlowClients => slow_clients::run(&bench, &mut sheet).await?,
+            Rig::Disk => disk::run(&bench, &mut sheet).await?,
+            Rig::Database => database::run(&bench, &mut sheet).await?,
+            Rig::Fleet => fleet::run(&bench, &mut sheet).await?,
+            Rig::Million => million::run(&bench, &mut sheet).await?,
         }
     }
     Ok(sheet)

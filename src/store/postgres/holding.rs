@@ -132,6 +132,11 @@ impl Holding {
         held.may_send
     }
 
+    /// Whether this process works on a batch.
+    pub(super) fn has(&self, batch: BatchId) -> bool {
+        self.state().batches.get(&batch).is_some_and(|held| held.may_send)
+    }
+
     /// The batches that must not be taken over, since they are worked on or cannot be; `except` = those that whoever
     /// asks knows about.
     pub(super) fn known(&self, except: &[BatchId]) -> Vec<String> {

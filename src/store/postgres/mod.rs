@@ -51,8 +51,8 @@ use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
 use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
-/// How long a check may take: a load balancer asks every second or so.
-const CHECK_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a check may take: less than whoever asks waits for it, so that the log has the reason.
+const CHECK_PATIENCE: Duration = Duration::from_millis(1_200);
 
 /// What a store needs to open its database.
 #[derive(Clone)]
@@ -281,7 +281,9 @@ impl Durable for PostgresStore {
             let _turn = self.claiming.lock().await;
             let (owner, known) = (self.holding.replica(), self.holding.known(&except));
             let claim = Change::Claim { owner, most: column(most), known };
-            let Done::Claimed(ids) = self.change(claim).await? else { return Err(StoreError::Unsettled) };
+            let Done::Claimed(mut ids) = self.change(claim).await? else { return Err(StoreError::Unsettled) };
+            // What was accepted since it was asked which batches are known is at work: it would be sent twice.
+            ids.retain(|id| !self.holding.has(*id));
             let mut claimed = Vec::with_capacity(ids.len());
             for id in ids {
                 match read::find(&self.pool, id, self.providers).await {

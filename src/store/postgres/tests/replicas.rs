@@ -77,6 +77,27 @@ async fn what_a_replica_works_on_is_taken_over_once_its_lease_is_over() {
 }
 
 #[tokio::test]
+async fn what_is_accepted_while_others_are_taken_over_is_not_taken_as_well() {
+    let database = Database::new();
+    let store = Arc::new(database.store().await);
+    // Whoever takes batches over looks at the replicas first, and has to wait there.
+    let mut locked = database.connection().await;
+    query("BEGIN").execute(&mut locked).await.unwrap();
+    query("LOCK TABLE replicas IN EXCLUSIVE MODE").execute(&mut locked).await.unwrap();
+    let taking = Arc::clone(&store);
+    let mut claiming = tokio::task::JoinSet::new();
+    claiming.spawn(async move { taking.claim(9, Vec::new()).await.unwrap() });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'replicas'::regclass AND NOT granted";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut locked).await.unwrap() == 0 {}
+    let report = numbered(1, &["a"]);
+    accept(&store, &report).await;
+    query("ROLLBACK").execute(&mut locked).await.unwrap();
+    assert!(claiming.join_next().await.unwrap().unwrap().is_empty(), "it is at work already");
+    assert!(store.begin(report.batch.id, chunk(0..1)).await.unwrap());
+    store.close().await;
+}
+
+#[tokio::test]
 async fn whoever_comes_back_sends_nothing_of_what_was_taken() {
     let database = Database::new();
     let (stopped, other) = (database.store().await, database.store().await);
