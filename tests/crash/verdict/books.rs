@@ -1,11 +1,16 @@
 //! The books of one run, and what can be looked up in them.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::faults::Fault;
 use crate::ledger::Entry;
+use crate::lives::Fate;
+use crate::receiver::Event;
 use crate::record::{Line, Recipient, What};
+use crate::told::{Told, counted};
 
 /// What all parties say.
 pub(crate) struct Books {
@@ -13,9 +18,15 @@ pub(crate) struct Books {
     pub(crate) lines: Vec<Line>,
     /// What the gateway says in the end, of every batch that it knows.
     pub(crate) finals: Vec<Final>,
-    /// What each provider was asked, and in which life of the gateway.
+    /// What each provider was asked, and by which life.
     pub(crate) calls: Vec<Vec<(usize, Entry)>>,
-    pub(crate) kills: usize,
+    /// What the receiver was told.
+    pub(crate) events: Vec<Event>,
+    /// What befell each life, by its number.
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) faults: Vec<Fault>,
+    /// When nothing more befell anybody, and no caller began anything new.
+    pub(crate) calm_since: SystemTime,
 }
 
 /// The last report of a batch.
@@ -24,19 +35,25 @@ pub(crate) struct Final {
     /// The text of its message.
     pub(crate) marker: String,
     pub(crate) resend_of: Option<String>,
-    pub(crate) report: Value,
+    pub(crate) status: String,
+    pub(crate) completed_at: Option<SystemTime>,
+    /// Of all, accepted, failed, unknown, as the gateway counts.
+    pub(crate) counts: [u64; 4],
     /// All of them, also those that do not stand in the report.
-    pub(crate) results: Vec<Value>,
+    pub(crate) results: Vec<Told>,
 }
 
 impl Final {
-    pub(crate) fn new(report: Value, results: Vec<Value>) -> Self {
+    pub(crate) fn new(report: &Value, results: Vec<Told>) -> Self {
         let text = |name: &str| report[name].as_str().map(str::to_owned);
+        let time = text("completed_at").and_then(|text| text.parse::<jiff::Timestamp>().ok());
         Self {
             id: text("id").unwrap(),
             marker: text("client_ref").unwrap_or_default(),
             resend_of: text("resend_of"),
-            report,
+            status: text("status").unwrap_or_default(),
+            completed_at: time.map(SystemTime::from),
+            counts: counted(&report["counts"]),
             results,
         }
     }
@@ -49,7 +66,7 @@ pub(crate) struct Family<'a> {
     pub(crate) to: &'a [Recipient],
     pub(crate) lines: Vec<&'a Line>,
     pub(crate) finals: Vec<&'a Final>,
-    /// Every call, by its channel: the life in which it came, and what it says.
+    /// Every call, by its channel: the life that wrote it, and what it says.
     pub(crate) calls: Vec<(usize, usize, &'a Entry)>,
 }
 
@@ -97,7 +114,7 @@ impl<'a> Family<'a> {
     }
 
     /// The results of every batch of the family: of what was not kept as it stood in the answer.
-    pub(crate) fn results(&self) -> Vec<&'a Vec<Value>> {
+    pub(crate) fn results(&self) -> Vec<&'a Vec<Told>> {
         let kept = self.finals.iter().map(|found| &found.results);
         let is_gone = |line: &&&Line| line.batch().is_some_and(|id| self.find(id).is_none());
         let answered = self
