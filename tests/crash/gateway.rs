@@ -43,11 +43,13 @@ impl Gateway {
     /// Starts the program.
     pub(crate) async fn begin_life(&mut self, rig: &Rig) {
         self.life = rig.times.lives.begin();
-        let channels: Vec<String> =
-            rig.witnesses.iter().enumerate().map(|(number, of)| of.channel(number, self.life)).collect();
+        let mut channels = String::new();
+        for (number, witness) in rig.witnesses.iter().enumerate() {
+            channels.push_str(&witness.channel(&rig.times, number, self.life).await);
+        }
         let store = format!("[store]\nurl = '{}'\n", rig.engine.url(self.way.as_ref()));
         let callbacks = rig.receiver.settings();
-        let process = Process::start(&format!("{SETTINGS}{store}{callbacks}{}", channels.concat())).await;
+        let process = Process::start(&format!("{SETTINGS}{store}{callbacks}{channels}")).await;
         let up = Up { life: self.life, address: process.address() };
         self.process = Some(process);
         rig.up.send_modify(|all| all.push(up));
@@ -58,6 +60,7 @@ impl Gateway {
         rig.up.send_modify(|all| all.retain(|up| up.life != self.life));
         let log = self.process.take().unwrap().kill().await;
         let lost_leases = log.iter().filter(|line| line.contains(LEASE_LOST)).count();
+        rig.log.lock().unwrap().extend(log.into_iter().map(|line| (self.life, line)));
         rig.times.lives.befall(self.life, |fate| fate.lost_leases = lost_leases);
         rig.times.lives.end(self.life);
     }

@@ -1,6 +1,6 @@
 //! One run: gateways are started, killed and started again on one store while the callers go on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use imcast::dispatch::clock::Clock;
@@ -56,6 +56,8 @@ pub(crate) struct Rig {
     pub(crate) times: Arc<Times>,
     pub(crate) witnesses: Vec<Witness>,
     pub(crate) receiver: Receiver,
+    /// What the gateways logged, and in which life.
+    pub(crate) log: Mutex<Vec<(usize, String)>>,
 }
 
 /// Goes through a course, and reads all books in the end.
@@ -74,6 +76,7 @@ pub(crate) async fn run(course: Course) -> Books {
         witnesses: Witness::start_all(&times).await,
         times,
         receiver: Receiver::start(seed).await,
+        log: Mutex::default(),
     });
     let mut gateways = Vec::new();
     for _ in 0..count {
@@ -95,8 +98,9 @@ pub(crate) async fn run(course: Course) -> Books {
         witness.ledger.fake.idle(0).await;
     }
     let calls = rig.witnesses.iter().map(Witness::calls).collect();
+    let log = std::mem::take(&mut *rig.log.lock().unwrap());
     let (lines, events, fates) = (rig.record.take(), rig.receiver.events(), rig.times.lives.fates());
-    Books { lines, finals, calls, events, fates, faults, calm_since }
+    Books { lines, finals, calls, events, fates, faults, calm_since, log }
 }
 
 impl Rig {

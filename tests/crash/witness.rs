@@ -1,6 +1,6 @@
 //! The five providers: slow, busy and choosy as the seed says, and in which life of which gateway each call came.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const HELD: Duration = Duration::from_secs(2);
 pub(crate) struct Times {
     seed: u64,
     pub(crate) lives: Lives,
+    /// Which life asks at which address; one that is free again gets another life.
+    asked_at: Mutex<HashMap<String, usize>>,
     /// A call has come.
     pub(crate) arrived: Notify,
     delays: TaskTracker,
@@ -33,7 +35,7 @@ pub(crate) struct Times {
 impl Times {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let (lives, arrived, delays) = (Lives::default(), Notify::new(), TaskTracker::new());
-        Arc::new(Self { seed, lives, arrived, delays })
+        Arc::new(Self { seed, lives, asked_at: Mutex::default(), arrived, delays })
     }
 
     /// An answer that takes its time, and sometimes more than its caller's life.
@@ -68,11 +70,13 @@ impl Witness {
         all
     }
 
-    /// The channel's section of the configuration; each life has an address of its own, by which its calls are known.
-    pub(crate) fn channel(&self, number: usize, life: usize) -> String {
-        let (account, url) = (self.ledger.account, self.ledger.fake.base_url());
+    /// The channel's section of the configuration; each life asks at an address of its own, which tells its calls.
+    pub(crate) async fn channel(&self, times: &Times, number: usize, life: usize) -> String {
+        let account = self.ledger.account;
+        let address = self.ledger.fake.open_another(times.lives.over(life)).await.to_string();
+        times.asked_at.lock().unwrap().insert(address.clone(), life);
         format!(
-            "[channels.{}]\nprovider = '{}'\nbase_url = '{url}/{life}'\n{}\nmax_in_flight = {MOST_IN_FLIGHT}\n\
+            "[channels.{}]\nprovider = '{}'\nbase_url = 'http://{address}'\n{}\nmax_in_flight = {MOST_IN_FLIGHT}\n\
              recipients_per_call = {}\ncalls_per_second = 10000\nmessages_per_second = 1000000\n",
             channel_name(number),
             account.provider,
@@ -98,19 +102,13 @@ pub(crate) fn per_call(number: usize) -> usize {
     Dialect::of(ACCOUNTS[number].provider).most_recipients.min(20)
 }
 
-/// The life that wrote a call: its number is the first part of the path.
-fn life_of(path: &str) -> usize {
-    let number = path.split('/').nth(1).and_then(|part| part.parse().ok());
-    number.unwrap_or_else(|| panic!("a call without a life: {path}"))
-}
-
 fn plan(account: &'static Account, times: Arc<Times>, lives: Arc<Mutex<Vec<usize>>>) -> Plan {
     let dice = Dice::about(times.seed, account.provider);
     let dialect = Dialect::of(account.provider);
     // Who was refused once is taken when he comes again.
     let mut refused_before: HashSet<(String, String)> = HashSet::new();
     Box::new(move |named: &Named| {
-        let life = life_of(&named.path);
+        let life = times.asked_at.lock().unwrap()[&named.host];
         lives.lock().unwrap().push(life);
         times.arrived.notify_waiters();
         let conduct = match dice.number(1..=100) {

@@ -9,7 +9,7 @@ use crate::faults::Fault;
 use crate::ledger::Entry;
 use crate::lives::Fate;
 use crate::receiver::Event;
-use crate::record::{Line, Recipient, What};
+use crate::record::{Line, Recipient, Try, What};
 use crate::told::{Told, counted};
 
 /// What all parties say.
@@ -27,6 +27,8 @@ pub(crate) struct Books {
     pub(crate) faults: Vec<Fault>,
     /// When nothing more befell anybody, and no caller began anything new.
     pub(crate) calm_since: SystemTime,
+    /// What the gateways logged, and in which life: no evidence, but a help.
+    pub(crate) log: Vec<(usize, String)>,
 }
 
 /// The last report of a batch.
@@ -94,6 +96,32 @@ impl Books {
 }
 
 impl<'a> Family<'a> {
+    /// Everything that stands in the books about it, for people.
+    pub(crate) fn tell(&self, log: &[(usize, String)]) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            let Line { what, key, prefer, has_callback, .. } = line;
+            let what = match what {
+                What::Send { to } => format!("send to {}", to.len()),
+                What::Resend | What::Cancel { .. } => format!("{what:?}"),
+            };
+            let heard = |attempt: &Try| (attempt.life, attempt.heard.as_ref().map(|heard| heard.status));
+            let tries: Vec<_> = line.tries.iter().map(heard).collect();
+            text += &format!("  asked: {what} {key:?} {prefer:?} callback {has_callback}: {tries:?}\n");
+        }
+        for (channel, life, Entry { recipients, is_taken, .. }) in &self.calls {
+            let taken = is_taken.iter().filter(|is_taken| **is_taken).count();
+            text += &format!("  call: channel {channel} life {life} {taken} taken of {recipients:?}\n");
+        }
+        for Final { id, resend_of, status, counts, .. } in &self.finals {
+            text += &format!("  found: {id} {resend_of:?} {status} {counts:?}\n");
+            for (life, line) in log.iter().filter(|(_, line)| line.contains(&**id)) {
+                text += &format!("    life {life}: {line}\n");
+            }
+        }
+        text
+    }
+
     pub(crate) fn find(&self, id: &str) -> Option<&'a Final> {
         self.finals.iter().find(|found| found.id == id).copied()
     }

@@ -24,6 +24,10 @@ pub(crate) fn judge(books: &Books) -> (Figures, Vec<String>) {
         truth::everybody_once_in_order(family, &mut found);
         figures.duplicates += truth::nobody_twice(family, &mut found);
         truth::accepted_and_failed_are_true(family, &mut found);
+        if let Some(first) = found.first_mut() {
+            first.push('\n');
+            first.push_str(&family.tell(&books.log));
+        }
         broken.extend(found.into_iter().map(|what| format!("{marker}: {what}")));
     }
     broken.extend(unknown::only_what_was_out(books, &mut figures));
