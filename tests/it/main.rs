@@ -17,10 +17,12 @@ mod command_line;
 mod conformance;
 mod contract;
 mod fake_provider;
+#[expect(dead_code, reason = "the crash rig uses the rest")]
 mod fault_proxy;
 mod fixtures;
 mod harness;
 mod leaving;
+#[expect(dead_code, reason = "the crash rig uses the rest")]
 mod ledger;
 mod metrics;
 mod process;

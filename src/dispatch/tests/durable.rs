@@ -14,7 +14,7 @@ use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::Report;
 use crate::store::durable::{Durable as _, IdempotencyKey};
-use crate::store::model::ModelStore;
+use crate::store::model::{Doubt, ModelStore};
 use crate::store::stored::samples::accepted;
 use crate::store::{Store as _, StoreError};
 use crate::transport::TransportError;
@@ -164,6 +164,28 @@ fn what_was_decided_between_open_recipients_is_not_sent_again_by_the_third_proce
     assert_eq!(calls(&store).len(), 3);
     let (done, lost) = ("accepted:1", "unknown:internal:1");
     assert_eq!(words(&report), [lost, done, done, done, done, done, lost, lost]);
+}
+
+#[test]
+fn a_batch_that_is_found_while_nobody_knows_whether_it_was_written_runs_once() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        // It looks for batches that nobody works on now, and every two seconds.
+        rig.dispatcher.recover();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        store.set_doubt(Doubt::Written);
+        store.set_away_after_doubt();
+        let back = async {
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
+            store.set_away(false);
+        };
+        let (running, ()) = tokio::join!(start(&rig, &["a", "b"], RetryUnknown::Never), back);
+        assert!(running.finished(Duration::from_secs(60)).await);
+        assert_eq!(words(&running.report()), ["accepted:1"; 2]);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    });
+    assert_eq!(calls(&store), ["a", "b"]);
 }
 
 #[test]
