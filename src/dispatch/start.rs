@@ -1,5 +1,6 @@
 //! How a planned batch is handed over: kept in memory, or written first so that it survives this process.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,8 +92,7 @@ impl Dispatcher {
     pub fn start(&self, plan: Plan, patience: Duration) -> Result<Running, Overloaded> {
         let places = enter(&plan, patience)?;
         let running = Running::new(plan);
-        hand_over(&self.shared, &running, places);
-        Ok(running)
+        Ok(hand_over(&self.shared, &running, places))
     }
 
     async fn start_durable(&self, plan: Plan, terms: Terms) -> Result<Started, StartError> {
@@ -130,15 +130,20 @@ pub(super) fn enter(plan: &Plan, patience: Duration) -> Result<Vec<Place>, Overl
     plan.routes.iter().map(|planned| planned.enter().ok_or_else(|| full(planned))).collect()
 }
 
-/// Lets a batch run.
-pub(super) fn hand_over(shared: &Arc<Shared>, running: &Running, places: Vec<Place>) {
-    shared.running().insert(running.id(), running.clone());
+/// Lets a batch run, unless it does already: while nobody knew whether it was written, what looks for batches that
+/// nobody works on may have found it. The one that runs.
+pub(super) fn hand_over(shared: &Arc<Shared>, running: &Running, places: Vec<Place>) -> Running {
+    match shared.running().entry(running.id()) {
+        Entry::Occupied(known) => return known.get().clone(),
+        Entry::Vacant(free) => drop(free.insert(running.clone())),
+    }
     // Only now: a cancel either finds it there, or left word before.
     if shared.canceled().remove(&running.id()) {
         running.cancel();
     }
     let span = tracing::debug_span!("batch", batch.id = %running.id());
     shared.tasks.spawn(run::run(Arc::clone(shared), running.clone(), places).instrument(span));
+    running.clone()
 }
 
 async fn write_and_run(
@@ -154,10 +159,7 @@ async fn write_and_run(
     let mut answer = |answer| tell.take().map(|tell| tell.send(answer));
     // Whoever stopped waiting is not told.
     let _ = match journal::accept(store, &running, key).await {
-        Ok(Written::Yes) => {
-            hand_over(&shared, &running, places);
-            answer(Ok(Started::New(running)))
-        }
+        Ok(Written::Yes) => answer(Ok(Started::New(hand_over(&shared, &running, places)))),
         Ok(Written::KeyTaken(known)) => answer(Ok(Started::Known(known))),
         Err(StoreError::Unsettled) => {
             let begin = Instant::now();
@@ -175,8 +177,7 @@ async fn write_and_run(
             };
             if is_written {
                 running.0.written.cancel();
-                hand_over(&shared, &running, places);
-                answer(Ok(Started::New(running)))
+                answer(Ok(Started::New(hand_over(&shared, &running, places))))
             } else {
                 answer(Err(StartError::Store(StoreError::Away("the batch was not written".into()))))
             }

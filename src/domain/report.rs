@@ -207,42 +207,53 @@ impl RouteReport {
 }
 
 /// Walks the settled groups and the unsent recipients side by side.
+///
+/// Groups may lie within each other: what one process leaves open on both sides of a decided call, the next one may
+/// decide at once.
 struct Cursors<'a> {
     route: &'a RouteReport,
-    group: usize,
-    offset: usize,
+    /// The groups that have begun and not ended, and where each is; most of the time one.
+    begun: Vec<(usize, usize)>,
+    /// The first group that has not begun.
+    next: usize,
     unsent_offset: usize,
 }
 
 impl<'a> Cursors<'a> {
     fn at(route: &'a RouteReport, start: u32) -> Self {
         let offset = |settled: &Settled| settled.positions.lower_bound(start);
-        let group = route.settled.partition_point(|settled| offset(settled) == settled.positions.len());
-        Self {
-            route,
-            group,
-            offset: route.settled.get(group).map_or(0, offset),
-            unsent_offset: route.unsent.as_ref().map_or(0, offset),
-        }
+        let next = route.settled.partition_point(|settled| settled.positions.get(0) < Some(start));
+        let before = route.settled.iter().take(next).enumerate();
+        let begun = before
+            .map(|(group, settled)| (group, offset(settled), settled.positions.len()))
+            .filter(|(_, offset, length)| offset < length)
+            .map(|(group, offset, _)| (group, offset));
+        Self { route, begun: begun.collect(), next, unsent_offset: route.unsent.as_ref().map_or(0, offset) }
     }
 
     fn decide(&mut self, position: u32) -> Option<Decided<'a>> {
-        if let Some(unsent) = &self.route.unsent
+        let route = self.route;
+        if let Some(unsent) = &route.unsent
             && unsent.positions.get(self.unsent_offset) == Some(position)
         {
             let offset = self.unsent_offset;
             self.unsent_offset += 1;
             return decided(unsent, usize::MAX, offset);
         }
-        let settled = self.route.settled.get(self.group)?;
-        if settled.positions.get(self.offset) != Some(position) {
-            return None;
+        while route.settled.get(self.next).is_some_and(|settled| settled.positions.get(0) <= Some(position)) {
+            self.begun.push((self.next, 0));
+            self.next += 1;
         }
-        let found = decided(settled, self.group, self.offset);
-        self.offset += 1;
-        if self.offset == settled.positions.len() {
-            self.group += 1;
-            self.offset = 0;
+        let is_here = |(group, offset): &(usize, usize)| {
+            route.settled.get(*group).is_some_and(|settled| settled.positions.get(*offset) == Some(position))
+        };
+        let place = self.begun.iter().position(is_here)?;
+        let (group, offset) = self.begun.get_mut(place)?;
+        let settled = route.settled.get(*group)?;
+        let found = decided(settled, *group, *offset);
+        *offset += 1;
+        if *offset == settled.positions.len() {
+            self.begun.swap_remove(place);
         }
         found
     }

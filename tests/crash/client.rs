@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::told::Told;
+
 /// No request waits longer than this: the gateway itself answers after 25 s at the latest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -12,34 +14,57 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
     pub(crate) status: u16,
-    pub(crate) json: Value,
+    batch: Option<String>,
+    results: Option<Vec<Told>>,
+    /// What a refusal says.
+    pub(crate) refusal: Option<String>,
 }
 
 impl Heard {
-    pub(crate) fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
+    fn new(status: u16, text: String) -> Self {
+        let json: Value = serde_json::from_str(&text).expect("an answer of JSON");
+        let is_success = (200..300).contains(&status);
+        let is_whole = is_success && json["status"] != "processing" && json["results_truncated"] != true;
+        let results = json["results"].as_array().filter(|_| is_whole);
+        Self {
+            status,
+            batch: json["id"].as_str().filter(|_| is_success).map(str::to_owned),
+            results: results.map(|results| Told::all(results)),
+            refusal: (!is_success).then_some(text),
+        }
+    }
+
+    pub(crate) const fn is_success(&self) -> bool {
+        self.refusal.is_none()
     }
 
     /// The batch that a success is about.
     pub(crate) fn batch(&self) -> Option<&str> {
-        self.json["id"].as_str().filter(|_| self.is_success())
+        self.batch.as_deref()
     }
 
     /// The results of a batch that is over, if they stand in the answer.
-    pub(crate) fn results(&self) -> Option<&Vec<Value>> {
-        let is_whole = self.is_success() && self.json["status"] != "processing";
-        self.json["results"].as_array().filter(|_| is_whole && self.json["results_truncated"] != true)
+    pub(crate) const fn results(&self) -> Option<&Vec<Told>> {
+        self.results.as_ref()
     }
 }
 
 /// Sends every request over a connection of its own, once.
 #[derive(Clone)]
-pub(crate) struct Client(reqwest::Client);
+pub(crate) struct Client {
+    sending: reqwest::Client,
+    /// For what may be asked again: keeps its connections.
+    reading: reqwest::Client,
+}
 
 impl Client {
     pub(crate) fn new() -> Self {
-        let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]).pool_max_idle_per_host(0);
-        Self(builder.retry(reqwest::retry::never()).timeout(PATIENCE).build().unwrap())
+        let builder = || {
+            let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+            builder.retry(reqwest::retry::never()).timeout(PATIENCE)
+        };
+        let sending = builder().pool_max_idle_per_host(0).build().unwrap();
+        Self { sending, reading: builder().build().unwrap() }
     }
 
     /// `None`: the answer was lost.
@@ -50,13 +75,13 @@ impl Client {
         body: &str,
         headers: &[(&'static str, String)],
     ) -> Option<Heard> {
-        let mut request = self.0.post(format!("http://{address}{path}")).body(body.to_owned());
+        let mut request = self.sending.post(format!("http://{address}{path}")).body(body.to_owned());
         request = request.header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         let (status, text) = hear(request).await?;
-        Some(Heard { status, json: serde_json::from_str(&text).expect("an answer of JSON") })
+        Some(Heard::new(status, text))
     }
 
     /// The status and text at a path of a gateway that nobody kills.
@@ -66,7 +91,7 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
     ) -> (u16, String) {
-        let mut request = self.0.get(format!("http://{address}{path}"));
+        let mut request = self.reading.get(format!("http://{address}{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -1,6 +1,6 @@
 //! What the client wanted, written down before each request, and what it heard, written down after it.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use crate::client::Heard;
 use crate::dice::Dice;
@@ -31,14 +31,18 @@ pub(crate) struct Line {
     pub(crate) body: String,
     pub(crate) key: Option<String>,
     pub(crate) prefer: Option<&'static str>,
+    /// Whether its end is to be told.
+    pub(crate) has_callback: bool,
     pub(crate) tries: Vec<Try>,
 }
 
 /// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Try {
-    /// The life of the gateway in which it was written.
+    /// The life to which it was written.
     pub(crate) life: usize,
+    /// The latest life when the answer came.
+    pub(crate) newest: usize,
     /// `None`: no answer came, or none yet.
     pub(crate) heard: Option<Heard>,
 }
@@ -56,7 +60,7 @@ impl Line {
     /// Whether an answer promised that the batch survives.
     pub(crate) fn is_promised(&self) -> bool {
         let is_large = matches!(&self.what, What::Send { to } if to.len() > 1000);
-        let is_durable = self.key.is_some() || is_large;
+        let is_durable = self.key.is_some() || self.has_callback || is_large;
         let promises = |heard: &Heard| heard.status == 202 || (is_durable && heard.is_success());
         !matches!(self.what, What::Cancel { .. }) && self.heard().any(promises)
     }
@@ -91,20 +95,26 @@ impl Record {
     /// Writes down that a request is about to be written.
     pub(crate) fn begin_try(&self, number: usize, life: usize) -> usize {
         let tries = &mut self.0.lock().unwrap()[number].tries;
-        tries.push(Try { life, heard: None });
+        tries.push(Try { life, newest: life, heard: None });
         tries.len() - 1
     }
 
-    pub(crate) fn note(&self, number: usize, attempt: usize, heard: Option<Heard>) {
-        self.0.lock().unwrap()[number].tries[attempt].heard = heard;
+    pub(crate) fn note(&self, number: usize, attempt: usize, newest: usize, heard: Option<Heard>) {
+        let tried = &mut self.0.lock().unwrap()[number].tries[attempt];
+        (tried.newest, tried.heard) = (newest, heard);
     }
 
     pub(crate) fn line(&self, number: usize) -> Line {
         self.0.lock().unwrap()[number].clone()
     }
 
-    pub(crate) fn lines(&self) -> Vec<Line> {
-        self.0.lock().unwrap().clone()
+    pub(crate) fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.0.lock().unwrap()
+    }
+
+    /// All lines, once nothing more is written.
+    pub(crate) fn take(&self) -> Vec<Line> {
+        std::mem::take(&mut *self.0.lock().unwrap())
     }
 
     /// One of the latest lines that are so, if one is found soon.

@@ -1,66 +1,48 @@
-//! The five providers: slow, busy and choosy as the seed says, and in which life of the gateway each call came.
+//! The five providers: slow, busy and choosy as the seed says, and in which life of which gateway each call came.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::{ACCOUNTS, Account};
 use crate::dice::Dice;
 use crate::ledger::{Carry, Conduct, Dialect, Entry, Ledger, Named, Plan};
+use crate::lives::Lives;
 
-/// Most calls that a channel has out.
+/// Most calls that a channel of one gateway has out.
 pub(crate) const MOST_IN_FLIGHT: usize = 4;
 
-/// The percentage of calls that are not answered before the next kill.
+/// The percentage of calls that are not answered for long, most of them not before the next kill.
 const HELD_PERCENT: u64 = 2;
+
+/// How long these are not answered: well within the patience of the gateway, which may live on.
+const HELD: Duration = Duration::from_secs(2);
 
 /// What all providers share.
 pub(crate) struct Times {
     seed: u64,
-    life: Mutex<Life>,
+    pub(crate) lives: Lives,
+    /// Which life asks at which address; one that is free again gets another life.
+    asked_at: Mutex<HashMap<String, usize>>,
     /// A call has come.
     pub(crate) arrived: Notify,
     delays: TaskTracker,
 }
 
-/// One life of the gateway.
-#[derive(Clone)]
-struct Life {
-    number: usize,
-    /// Whether it will be killed.
-    is_doomed: bool,
-    over: CancellationToken,
-}
-
 impl Times {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
-        let life = Life { number: 0, is_doomed: false, over: CancellationToken::new() };
-        Arc::new(Self { seed, life: Mutex::new(life), arrived: Notify::new(), delays: TaskTracker::new() })
-    }
-
-    /// Lets every held answer go: whoever waited for it is dead.
-    pub(crate) fn end_life(&self) {
-        self.life.lock().unwrap().over.cancel();
-    }
-
-    /// The number of a new life; the first is 1.
-    pub(crate) fn begin_life(&self, is_doomed: impl Fn(usize) -> bool) -> usize {
-        let mut life = self.life.lock().unwrap();
-        let number = life.number + 1;
-        *life = Life { number, is_doomed: is_doomed(number), over: CancellationToken::new() };
-        number
+        let (lives, arrived, delays) = (Lives::default(), Notify::new(), TaskTracker::new());
+        Arc::new(Self { seed, lives, asked_at: Mutex::default(), arrived, delays })
     }
 
     /// An answer that takes its time, and sometimes more than its caller's life.
-    fn carry(&self, life: &Life, dice: &Dice) -> Carry {
-        if life.is_doomed && dice.percent(HELD_PERCENT) {
-            return Carry::After(life.over.clone());
-        }
-        let released = life.over.child_token();
-        let (delay, release) = (dice.milliseconds(0..=60), released.clone());
+    fn carry(&self, life: usize, dice: &Dice) -> Carry {
+        let released = self.lives.over(life).child_token();
+        let delay = if dice.percent(HELD_PERCENT) { HELD } else { dice.milliseconds(0..=60) };
+        let release = released.clone();
         self.delays.spawn(async move {
             let _ = tokio::time::timeout(delay, release.cancelled()).await;
             release.cancel();
@@ -72,7 +54,7 @@ impl Times {
 /// One provider, with the channel of the same number.
 pub(crate) struct Witness {
     pub(crate) ledger: Ledger,
-    /// The life in which each entry of the ledger was written.
+    /// The life that wrote each entry of the ledger.
     lives: Arc<Mutex<Vec<usize>>>,
 }
 
@@ -88,11 +70,13 @@ impl Witness {
         all
     }
 
-    /// The channel's section of the configuration.
-    pub(crate) fn channel(&self, number: usize) -> String {
-        let (account, url) = (self.ledger.account, self.ledger.fake.base_url());
+    /// The channel's section of the configuration; each life asks at an address of its own, which tells its calls.
+    pub(crate) async fn channel(&self, times: &Times, number: usize, life: usize) -> String {
+        let account = self.ledger.account;
+        let address = self.ledger.fake.open_another(times.lives.over(life)).await.to_string();
+        times.asked_at.lock().unwrap().insert(address.clone(), life);
         format!(
-            "[channels.{}]\nprovider = '{}'\nbase_url = '{url}'\n{}\nmax_in_flight = {MOST_IN_FLIGHT}\n\
+            "[channels.{}]\nprovider = '{}'\nbase_url = 'http://{address}'\n{}\nmax_in_flight = {MOST_IN_FLIGHT}\n\
              recipients_per_call = {}\ncalls_per_second = 10000\nmessages_per_second = 1000000\n",
             channel_name(number),
             account.provider,
@@ -101,7 +85,7 @@ impl Witness {
         )
     }
 
-    /// Every call, and the life in which it came.
+    /// Every call, and the life that wrote it.
     pub(crate) fn calls(&self) -> Vec<(usize, Entry)> {
         let (lives, entries) = (self.lives.lock().unwrap().clone(), self.ledger.entries());
         assert_eq!(lives.len(), entries.len(), "no token was refused");
@@ -124,8 +108,8 @@ fn plan(account: &'static Account, times: Arc<Times>, lives: Arc<Mutex<Vec<usize
     // Who was refused once is taken when he comes again.
     let mut refused_before: HashSet<(String, String)> = HashSet::new();
     Box::new(move |named: &Named| {
-        let life = times.life.lock().unwrap().clone();
-        lives.lock().unwrap().push(life.number);
+        let life = times.asked_at.lock().unwrap()[&named.host];
+        lives.lock().unwrap().push(life);
         times.arrived.notify_waiters();
         let conduct = match dice.number(1..=100) {
             1 => Conduct::Throttle { retry_after: None },
@@ -139,6 +123,6 @@ fn plan(account: &'static Account, times: Arc<Times>, lives: Arc<Mutex<Vec<usize
                 Conduct::Serve(named.recipients.iter().filter(|who| refuse(who)).cloned().collect())
             }
         };
-        (conduct, times.carry(&life, &dice))
+        (conduct, times.carry(life, &dice))
     })
 }

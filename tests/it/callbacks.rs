@@ -177,7 +177,7 @@ async fn no_secret_and_no_url_is_logged() {
     let mut caller = process.connect().await.unwrap();
     caller.write(&post("prefer: wait=25\r\n", batch(&url).to_string().as_bytes())).await;
     assert_eq!(caller.answer().await.unwrap().status, 207);
-    let log = process.log_until("Callback given up").await;
+    let log = process.log_until("Callback given up").await + &process.kill().await.join("\n");
     assert!(log.contains("Callback failed") && log.contains("http_500"), "{log}");
     assert_eq!(receiver.ledger().len(), 2);
     for secret in [SECRET, PREVIOUS, "v1,", "path-canary", "query-canary"] {

@@ -22,6 +22,9 @@ pub(crate) const PASSWORD: &str = "canary-database";
 const STARTS: u32 = 5;
 const LOOKS: u32 = 600;
 
+/// How often a server that was down is started: 30 s and more in all.
+const RESTARTS: u32 = 300;
+
 /// A server of its own.
 pub(crate) struct Cluster {
     programs: PathBuf,
@@ -88,8 +91,14 @@ impl Cluster {
 
     /// Starts the server that is down.
     pub(crate) fn up(&self) {
-        // A crashed one may leave sessions that have not noticed yet.
-        assert!((0..STARTS).any(|_| self.try_up()), "PostgreSQL does not start: {}", self.log());
+        for _ in 0..RESTARTS {
+            if self.try_up() {
+                return;
+            }
+            // A crashed one may leave sessions that have not noticed yet.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("PostgreSQL does not start: {}", self.log());
     }
 
     fn try_up(&self) -> bool {
@@ -120,6 +129,14 @@ impl Cluster {
         stop.args(["stop", "-m", "immediate", "-D"]).arg(self.data());
         assert!(quiet(stop).status().unwrap().success());
         if let Some(mut server) = self.server.lock().unwrap().take() {
+            server.wait().unwrap();
+        }
+    }
+
+    /// Kills the server's first process with `kill -9`; its sessions end when they notice.
+    pub(crate) fn kill(&self) {
+        if let Some(mut server) = self.server.lock().unwrap().take() {
+            server.kill().unwrap();
             server.wait().unwrap();
         }
     }

@@ -20,14 +20,16 @@ mod contract;
 #[path = "../simulation/dice.rs"]
 mod dice;
 mod fake_provider;
+#[expect(dead_code, reason = "the crash rig uses the rest")]
 mod fault_proxy;
 mod fixtures;
 mod harness;
 mod leaving;
+#[expect(dead_code, reason = "the crash rig uses the rest")]
 mod ledger;
 mod metrics;
-mod outputs;
 mod outages;
+mod outputs;
 mod process;
 mod promises;
 mod raw;

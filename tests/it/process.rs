@@ -109,6 +109,16 @@ impl Process {
         std::fs::write(self.config.path(), format!("{COMMON}{toml}")).unwrap();
     }
 
+    /// Kills it; what it had logged that nobody has read.
+    pub(crate) async fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        let mut rest = Vec::new();
+        while let Some(line) = self.log.recv().await {
+            rest.push(line);
+        }
+        rest
+    }
+
     /// Waits for the end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ending = async { while self.log.recv().await.is_some() {} };

@@ -1,13 +1,18 @@
 //! Several gateways on one database: any of them answers for any batch, and they share an account at a provider.
 
+use std::collections::HashSet;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::accounts::Account;
 use crate::cluster;
+use crate::fault_proxy::{Direction, End, Fault, FaultProxy, Place};
 use crate::harness::TestGateway;
 use crate::ledger::{Ledger, willing};
 use crate::outputs::{self, Output};
@@ -66,6 +71,102 @@ async fn a_key_names_one_batch_on_all_replicas() {
     assert_eq!(left.post("/v1/batches", &other, &headers).await.status, 422);
     left.leave().await;
     right.leave().await;
+}
+
+/// A channel of Tencent's that asks this ledger, one recipient a call.
+fn channel(ledger: &Ledger) -> String {
+    let (account, url) = (ledger.account, ledger.fake.base_url());
+    format!(
+        "[channels.under-test]\nprovider = '{}'\nbase_url = '{url}'\n{}\nrecipients_per_call = 1\n\
+         calls_per_second = 10000\nmessages_per_second = 10000\n",
+        account.provider, account.settings
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_twins_on_three_replicas_are_one_batch() {
+    const ROUNDS: usize = 20;
+    const TWINS: usize = 100;
+    let account = Account::of("tencent_tim");
+    let ledger = Ledger::start(account, willing()).await;
+    let toml = configuration(&cluster::shared().database()) + &channel(&ledger);
+    let mut gateways = Vec::new();
+    for _ in 0..3 {
+        gateways.push(Arc::new(TestGateway::start(&toml).await));
+    }
+    let mut ids = HashSet::new();
+    for round in 0..ROUNDS {
+        let mut batch = account.send("under-test");
+        batch["message"]["text"] = format!("round {round}").into();
+        let (body, key) = (Arc::new(batch.to_string()), format!("key-{round}"));
+        let mut twins = JoinSet::new();
+        for number in 0..TWINS {
+            let (gateway, body, key) =
+                (Arc::clone(&gateways[number % gateways.len()]), Arc::clone(&body), key.clone());
+            twins.spawn(async move {
+                let headers = [("idempotency-key", &*key), ("prefer", "wait=25")];
+                gateway.post("/v1/batches", &body, &headers).await
+            });
+        }
+        let answers = twins.join_all().await;
+        let id = answers[0].json()["id"].as_str().unwrap_or_else(|| panic!("{}", answers[0].text)).to_owned();
+        for answer in &answers {
+            assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some(&*id)), "{}", answer.text);
+        }
+        let replays = answers.iter().filter(|answer| answer.header("idempotency-replayed") == "true");
+        assert_eq!(replays.count(), TWINS - 1);
+        for recipient in account.recipients {
+            assert_eq!(ledger.times_taken(&format!("round {round}"), recipient), 1);
+        }
+        ids.insert(id);
+    }
+    assert_eq!((ids.len(), ledger.entries().len()), (ROUNDS, ROUNDS * account.recipients.len()));
+    for gateway in &gateways {
+        let listed = gateway.get("/v1/batches?page_size=500").await.json();
+        assert_eq!(listed["batches"].as_array().unwrap().len(), ROUNDS);
+        gateway.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_one_batch_and_never_a_refusal() {
+    let account = Account::of("tencent_tim");
+    let ledger = Ledger::start(account, willing()).await;
+    let database = cluster::shared().database();
+    let is_cutting = Arc::new(AtomicBool::new(false));
+    let cuts = Arc::clone(&is_cutting);
+    let fault = move |_| {
+        let cut = Fault::Break(Direction::Request, Place::Behind("COMMIT"), End::Close);
+        if cuts.load(Ordering::SeqCst) { cut } else { Fault::None }
+    };
+    let proxy = FaultProxy::start(cluster::shared().address(), Box::new(fault)).await;
+    let name = database.rsplit('/').next().unwrap();
+    let url = format!("postgres://postgres@{}/{name}", proxy.address());
+    let toml = configuration(&url) + &channel(&ledger);
+    // The tables are made in peace.
+    TestGateway::start(&toml).await.leave().await;
+    for round in 1..=3 {
+        let (body, key) = (account.send("under-test").to_string(), format!("key-{round}"));
+        let headers = [("idempotency-key", &*key), ("prefer", "wait=25")];
+        // Every connection that is made now dies with its first commit.
+        is_cutting.store(true, Ordering::SeqCst);
+        let gateway = TestGateway::start(&toml).await;
+        let known = proxy.broken();
+        let (first, ()) = tokio::join!(gateway.post("/v1/batches", &body, &headers), async {
+            while proxy.broken() < known + 3 {
+                proxy.arrived(proxy.log().len() + 1).await;
+            }
+            is_cutting.store(false, Ordering::SeqCst);
+        });
+        let again = gateway.post("/v1/batches", &body, &headers).await;
+        assert_eq!((first.status, again.status), (200, 200), "{}\n{}", first.text, again.text);
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(first.json()["id"], again.json()["id"]);
+        let listed = gateway.get("/v1/batches").await.json();
+        assert_eq!(listed["batches"].as_array().unwrap().len(), round);
+        assert_eq!(ledger.entries().len(), round * account.recipients.len());
+        gateway.leave().await;
+    }
 }
 
 #[tokio::test]

@@ -11,9 +11,11 @@ use crate::dispatch::start::{StartError, Started, Terms};
 use crate::dispatch::tests::rig::{Rig, Script, ScriptFuture, Setup, body, words};
 use crate::domain::batch::RetryUnknown;
 use crate::domain::id::BatchId;
+use crate::domain::recipients::Positions;
 use crate::domain::report::Report;
 use crate::store::durable::{Durable as _, IdempotencyKey};
-use crate::store::model::ModelStore;
+use crate::store::model::{Doubt, ModelStore};
+use crate::store::stored::samples::accepted;
 use crate::store::{Store as _, StoreError};
 use crate::transport::TransportError;
 
@@ -137,6 +139,53 @@ fn after_a_kill_what_was_out_is_unknown_what_was_done_stays_and_the_rest_is_sent
     assert_eq!(words(&report), ["accepted:1", "unknown:internal:1", "accepted:1"]);
     assert_eq!((report.routes[0].calls, report.routes[0].retries), (3, 0));
     assert_eq!(calls(&store), ["a", "b", "c"]);
+}
+
+#[test]
+fn what_was_decided_between_open_recipients_is_not_sent_again_by_the_third_process() {
+    let store = ModelStore::default();
+    let eight = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let id = process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = start(&rig, &eight, RetryUnknown::Never).await;
+        assert!(!running.finished(Duration::from_millis(500)).await);
+        // A later call was faster.
+        store.settle(running.id(), 0, accepted(Positions::Range(2..3))).await.unwrap();
+        running.id()
+    });
+    process(async {
+        let wide = Setup { recipients_per_call: 4, store: Arc::new(store.clone()), ..setup() };
+        let rig = Rig::new(wide, script(&store, "ok"));
+        rig.dispatcher.recover();
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    });
+    assert_eq!(calls(&store).len(), 3, "a, then those around c, then the last two");
+    let report = go_on(&store, id, "ok");
+    assert_eq!(calls(&store).len(), 3);
+    let (done, lost) = ("accepted:1", "unknown:internal:1");
+    assert_eq!(words(&report), [lost, done, done, done, done, done, lost, lost]);
+}
+
+#[test]
+fn a_batch_that_is_found_while_nobody_knows_whether_it_was_written_runs_once() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        // It looks for batches that nobody works on now, and every two seconds.
+        rig.dispatcher.recover();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        store.set_doubt(Doubt::Written);
+        store.set_away_after_doubt();
+        let back = async {
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
+            store.set_away(false);
+        };
+        let (running, ()) = tokio::join!(start(&rig, &["a", "b"], RetryUnknown::Never), back);
+        assert!(running.finished(Duration::from_secs(60)).await);
+        assert_eq!(words(&running.report()), ["accepted:1"; 2]);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    });
+    assert_eq!(calls(&store), ["a", "b"]);
 }
 
 #[test]

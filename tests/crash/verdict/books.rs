@@ -1,11 +1,16 @@
 //! The books of one run, and what can be looked up in them.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::faults::Fault;
 use crate::ledger::Entry;
-use crate::record::{Line, Recipient, What};
+use crate::lives::Fate;
+use crate::receiver::Event;
+use crate::record::{Line, Recipient, Try, What};
+use crate::told::{Told, counted};
 
 /// What all parties say.
 pub(crate) struct Books {
@@ -13,9 +18,17 @@ pub(crate) struct Books {
     pub(crate) lines: Vec<Line>,
     /// What the gateway says in the end, of every batch that it knows.
     pub(crate) finals: Vec<Final>,
-    /// What each provider was asked, and in which life of the gateway.
+    /// What each provider was asked, and by which life.
     pub(crate) calls: Vec<Vec<(usize, Entry)>>,
-    pub(crate) kills: usize,
+    /// What the receiver was told.
+    pub(crate) events: Vec<Event>,
+    /// What befell each life, by its number.
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) faults: Vec<Fault>,
+    /// When nothing more befell anybody, and no caller began anything new.
+    pub(crate) calm_since: SystemTime,
+    /// What the gateways logged, and in which life: no evidence, but a help.
+    pub(crate) log: Vec<(usize, String)>,
 }
 
 /// The last report of a batch.
@@ -24,19 +37,25 @@ pub(crate) struct Final {
     /// The text of its message.
     pub(crate) marker: String,
     pub(crate) resend_of: Option<String>,
-    pub(crate) report: Value,
+    pub(crate) status: String,
+    pub(crate) completed_at: Option<SystemTime>,
+    /// Of all, accepted, failed, unknown, as the gateway counts.
+    pub(crate) counts: [u64; 4],
     /// All of them, also those that do not stand in the report.
-    pub(crate) results: Vec<Value>,
+    pub(crate) results: Vec<Told>,
 }
 
 impl Final {
-    pub(crate) fn new(report: Value, results: Vec<Value>) -> Self {
+    pub(crate) fn new(report: &Value, results: Vec<Told>) -> Self {
         let text = |name: &str| report[name].as_str().map(str::to_owned);
+        let time = text("completed_at").and_then(|text| text.parse::<jiff::Timestamp>().ok());
         Self {
             id: text("id").unwrap(),
             marker: text("client_ref").unwrap_or_default(),
             resend_of: text("resend_of"),
-            report,
+            status: text("status").unwrap_or_default(),
+            completed_at: time.map(SystemTime::from),
+            counts: counted(&report["counts"]),
             results,
         }
     }
@@ -49,7 +68,7 @@ pub(crate) struct Family<'a> {
     pub(crate) to: &'a [Recipient],
     pub(crate) lines: Vec<&'a Line>,
     pub(crate) finals: Vec<&'a Final>,
-    /// Every call, by its channel: the life in which it came, and what it says.
+    /// Every call, by its channel: the life that wrote it, and what it says.
     pub(crate) calls: Vec<(usize, usize, &'a Entry)>,
 }
 
@@ -77,6 +96,32 @@ impl Books {
 }
 
 impl<'a> Family<'a> {
+    /// Everything that stands in the books about it, for people.
+    pub(crate) fn tell(&self, log: &[(usize, String)]) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            let Line { what, key, prefer, has_callback, .. } = line;
+            let what = match what {
+                What::Send { to } => format!("send to {}", to.len()),
+                What::Resend | What::Cancel { .. } => format!("{what:?}"),
+            };
+            let heard = |attempt: &Try| (attempt.life, attempt.heard.as_ref().map(|heard| heard.status));
+            let tries: Vec<_> = line.tries.iter().map(heard).collect();
+            text += &format!("  asked: {what} {key:?} {prefer:?} callback {has_callback}: {tries:?}\n");
+        }
+        for (channel, life, Entry { recipients, is_taken, .. }) in &self.calls {
+            let taken = is_taken.iter().filter(|is_taken| **is_taken).count();
+            text += &format!("  call: channel {channel} life {life} {taken} taken of {recipients:?}\n");
+        }
+        for Final { id, resend_of, status, counts, .. } in &self.finals {
+            text += &format!("  found: {id} {resend_of:?} {status} {counts:?}\n");
+            for (life, line) in log.iter().filter(|(_, line)| line.contains(&**id)) {
+                text += &format!("    life {life}: {line}\n");
+            }
+        }
+        text
+    }
+
     pub(crate) fn find(&self, id: &str) -> Option<&'a Final> {
         self.finals.iter().find(|found| found.id == id).copied()
     }
@@ -97,7 +142,7 @@ impl<'a> Family<'a> {
     }
 
     /// The results of every batch of the family: of what was not kept as it stood in the answer.
-    pub(crate) fn results(&self) -> Vec<&'a Vec<Value>> {
+    pub(crate) fn results(&self) -> Vec<&'a Vec<Told>> {
         let kept = self.finals.iter().map(|found| &found.results);
         let is_gone = |line: &&&Line| line.batch().is_some_and(|id| self.find(id).is_none());
         let answered = self

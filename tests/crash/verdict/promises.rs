@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::Heard;
+use crate::lives::Fate;
 use crate::record::{Line, What};
 use crate::verdict::books::Family;
 
@@ -63,7 +64,7 @@ pub(super) fn refused_means_unsent(family: &Family<'_>, broken: &mut Vec<String>
     }
 }
 
-/// A cancel that was answered is known to every later life.
+/// A cancel that was answered is known to every life that begins later.
 pub(super) fn canceled_means_silent(family: &Family<'_>, broken: &mut Vec<String>) {
     let is_resend = |line: &&Line| matches!(line.what, What::Resend);
     if family.lines.iter().any(is_resend) {
@@ -71,24 +72,26 @@ pub(super) fn canceled_means_silent(family: &Family<'_>, broken: &mut Vec<String
     }
     let cancels = family.lines.iter().filter(|line| !starts(line)).flat_map(|line| &line.tries);
     let answered = cancels.filter(|attempt| attempt.heard.as_ref().is_some_and(Heard::is_success));
-    let Some(canceled_in) = answered.map(|attempt| attempt.life).min() else { return };
+    let Some(canceled_in) = answered.map(|attempt| attempt.newest).min() else { return };
     if let Some((_, life, _)) = family.calls.iter().find(|(_, life, _)| *life > canceled_in) {
         broken.push(format!("a cancel was answered in life {canceled_in}, and a call came in life {life}"));
     }
 }
 
-/// No answer gets lost in the life that nobody ends, and none is a fault of the gateway.
-pub(super) fn answers_come(family: &Family<'_>, kills: usize, broken: &mut Vec<String>) {
+/// No answer gets lost without a reason, and none is a fault of the gateway.
+pub(super) fn answers_come(family: &Family<'_>, fates: &[Fate], broken: &mut Vec<String>) {
     // What nothing promised to keep may be gone when it is to be sent again.
     let may_be_gone =
         !family.lines.iter().any(|line| matches!(line.what, What::Send { .. }) && line.is_promised());
     for attempt in family.lines.iter().flat_map(|line| &line.tries) {
         match &attempt.heard {
-            None if attempt.life > kills => broken.push("an answer was lost without a kill".into()),
+            None if !fates[attempt.life].may_be_silent() => {
+                broken.push(format!("an answer was lost in life {}, which nobody ended", attempt.life));
+            }
             Some(heard) if heard.is_success() || matches!(heard.status, 409 | 503) => {}
             Some(heard) if heard.status == 404 && may_be_gone => {}
             Some(heard) => {
-                broken.push(format!("refused without a reason: {} {}", heard.status, heard.json));
+                broken.push(format!("refused without a reason: {} {:?}", heard.status, heard.refusal));
             }
             None => {}
         }

@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use crate::record::What;
+use crate::told::{Status, Told, counts};
 use crate::verdict::books::{Family, Final};
 
 /// D7: everybody who was asked for has one end, in the order of the request, and the counts say so.
 pub(super) fn everybody_once_in_order(family: &Family<'_>, broken: &mut Vec<String>) {
     for found in &family.finals {
-        let named: Vec<&str> =
-            found.results.iter().filter_map(|result| result["recipient"].as_str()).collect();
+        let named: Vec<&str> = found.results.iter().map(|told| &*told.recipient).collect();
         let asked: Vec<&str> = family.to.iter().map(|(_, recipient)| recipient.as_str()).collect();
         let is_right = if found.resend_of.is_none() {
             named == asked
@@ -19,24 +17,17 @@ pub(super) fn everybody_once_in_order(family: &Family<'_>, broken: &mut Vec<Stri
             let mut rest = asked.iter();
             !named.is_empty() && named.iter().all(|recipient| rest.any(|asked| asked == recipient))
         };
-        if !is_right || found.report["status"] == "processing" || !counts_are_right(found) {
-            broken.push(format!("D7: {}", found.report));
+        if !is_right || found.status == "processing" || !counts_are_right(found) {
+            let Final { id, status, counts, results, .. } = found;
+            broken.push(format!("D7: {id} {status} {counts:?} asked {asked:?}: {results:?}"));
         }
     }
 }
 
 fn counts_are_right(found: &Final) -> bool {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for result in &found.results {
-        *counts.entry(result["status"].as_str().unwrap_or_default()).or_default() += 1;
-    }
-    let ends = ["accepted", "failed", "unknown"];
-    counts.keys().all(|status| ends.contains(status))
-        && ends
-            .iter()
-            .all(|status| found.report["counts"][status] == counts.get(status).copied().unwrap_or_default())
-        && found.report["counts"]["total"] == found.results.len()
-        && found.results.iter().enumerate().all(|(index, result)| result["index"] == index)
+    found.results.iter().all(|told| told.status != Status::Pending)
+        && found.counts == counts(&found.results)
+        && (0..).zip(&found.results).all(|(index, told)| told.index == index)
 }
 
 /// D5: nobody is taken twice, also when his batch is sent again. Returns how many are.
@@ -65,9 +56,8 @@ pub(super) fn accepted_and_failed_are_true(family: &Family<'_>, broken: &mut Vec
     let may_be_sent_again =
         family.lines.iter().any(|line| matches!(line.what, What::Resend) && line.may_have_vanished());
     let mut claims: HashMap<&str, Claims> = HashMap::new();
-    for result in reports.into_iter().flatten() {
-        let Some(recipient) = result["recipient"].as_str() else { continue };
-        claims.entry(recipient).or_default().add(result);
+    for told in reports.into_iter().flatten() {
+        claims.entry(&told.recipient).or_default().add(told);
     }
     for (recipient, claims) in claims {
         let taken = family.times_taken(recipient);
@@ -90,11 +80,11 @@ struct Claims {
 }
 
 impl Claims {
-    fn add(&mut self, result: &Value) {
-        match result["status"].as_str() {
-            Some("accepted") => self.accepted += 1,
-            Some("failed") => self.failed += 1,
-            _ => self.unknown += 1,
+    fn add(&mut self, told: &Told) {
+        match told.status {
+            Status::Accepted => self.accepted += 1,
+            Status::Failed => self.failed += 1,
+            Status::Unknown | Status::Pending => self.unknown += 1,
         }
     }
 }

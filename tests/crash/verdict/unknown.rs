@@ -1,11 +1,11 @@
-//! D6: `unknown` is no excuse. Only calls that were out at a kill may stay undecided.
+//! D6: `unknown` is no excuse. Only calls may stay undecided that a gateway had out when it was killed, or when it was
+//! without its database for so long that others took its batches over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use crate::figures::Figures;
 use crate::ledger::Entry;
+use crate::told::{Status, Told};
 use crate::verdict::books::{Books, Family, Final};
 use crate::witness::{MOST_IN_FLIGHT, per_call};
 
@@ -26,19 +26,19 @@ pub(super) fn only_what_was_out(books: &Books, figures: &mut Figures) -> Vec<Str
         }
     }
     for ((life, channel), count) in &open.arrived {
-        let most = if *life > books.kills { 0 } else { MOST_IN_FLIGHT };
+        let most = books.fates[*life].breaks() * MOST_IN_FLIGHT;
         if *count > most {
             broken.push(format!(
                 "D6: {count} calls of channel {channel} undecided in life {life}, at most {most} were out"
             ));
         }
     }
+    let breaks: usize = books.fates.iter().map(|fate| fate.breaks()).sum();
     for channel in 0..books.calls.len() {
         let arrived = open.arrived.iter().filter(|((_, of), _)| *of == channel).map(|(_, count)| count);
         let all = arrived.sum::<usize>() + open.unsent.get(&channel).copied().unwrap_or_default();
-        if all > books.kills * MOST_IN_FLIGHT {
-            broken
-                .push(format!("D6: {all} calls of channel {channel} undecided after {} kills", books.kills));
+        if all > breaks * MOST_IN_FLIGHT {
+            broken.push(format!("D6: {all} calls of channel {channel} undecided after {breaks} ends"));
         }
     }
     figures.open_calls = open.arrived.values().sum();
@@ -47,15 +47,14 @@ pub(super) fn only_what_was_out(books: &Books, figures: &mut Figures) -> Vec<Str
 }
 
 fn count(family: &Family<'_>, found: &Final, open: &mut Open, broken: &mut Vec<String>) {
-    let is_unknown = |result: &Value| result["status"] == "unknown";
+    let is_unknown = |told: &Told| told.status == Status::Unknown;
     // A call is told by where its entry lies.
     let mut arrived = BTreeSet::new();
     let mut unsent: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (index, result) in found.results.iter().enumerate().filter(|(_, result)| is_unknown(result)) {
-        let recipient = result["recipient"].as_str().unwrap_or_default();
-        let hint = result["error"]["hint"].as_str().unwrap_or_default();
-        if result["error"]["code"] != "internal" || !hint.contains("process ended") {
-            broken.push(format!("D6: {} unknown without a kill: {result}", found.id));
+    for (index, told) in found.results.iter().enumerate().filter(|(_, told)| is_unknown(told)) {
+        let recipient = &*told.recipient;
+        if let Some(doubt) = &told.doubt {
+            broken.push(format!("D6: {} unknown without a kill: {doubt}", found.id));
         }
         match family.last_call(recipient) {
             Some((channel, life, entry)) if is_call_of(entry, found) => {
@@ -86,14 +85,14 @@ fn is_call_of(entry: &Entry, found: &Final) -> bool {
 /// A call whose answer was lost is undecided for everybody in it.
 fn whole_or_not_at_all(entry: &Entry, found: &Final, broken: &mut Vec<String>) {
     let results = entry.recipients.iter().filter_map(|recipient| result_of(found, recipient));
-    let statuses: Vec<&str> = results.filter_map(|result| result["status"].as_str()).collect();
-    if statuses.iter().any(|status| *status != "unknown") {
+    let statuses: Vec<Status> = results.map(|told| told.status).collect();
+    if statuses.iter().any(|status| *status != Status::Unknown) {
         broken.push(format!("D6: a call of {} is half decided: {statuses:?}", found.id));
     }
 }
 
-fn result_of<'a>(found: &'a Final, recipient: &str) -> Option<&'a Value> {
-    found.results.iter().find(|result| result["recipient"] == recipient)
+fn result_of<'a>(found: &'a Final, recipient: &str) -> Option<&'a Told> {
+    found.results.iter().find(|told| told.recipient == recipient)
 }
 
 /// The fewest calls that can hold these places of a request.

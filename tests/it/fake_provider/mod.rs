@@ -129,7 +129,9 @@ pub(crate) enum Extra {
 pub(crate) struct FakeProvider {
     address: SocketAddr,
     shared: Arc<Shared>,
+    tasks: TaskTracker,
     _refusing: Option<TcpSocket>,
+    end: CancellationToken,
     _ending: DropGuard,
 }
 
@@ -150,24 +152,36 @@ struct Connections {
 
 impl FakeProvider {
     pub(crate) async fn start(script: Script) -> Self {
+        let mut fake = Self::refusing();
+        fake.shared = Arc::new(Shared::new(script));
+        fake._refusing = None;
+        fake.address = fake.open_another(CancellationToken::new()).await;
+        fake
+    }
+
+    /// Takes connections at one more address, until it is closed; those that came there go on.
+    pub(crate) async fn open_another(&self, closed: CancellationToken) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let end = CancellationToken::new();
-        let shared = Arc::new(Shared::new(script));
-        let tasks = TaskTracker::new();
-        tasks.spawn(accept_all(listener, Arc::clone(&shared), end.clone(), tasks.clone()));
-        Self { address, shared, _refusing: None, _ending: end.drop_guard() }
+        let (shared, end, tasks) = (Arc::clone(&self.shared), self.end.clone(), self.tasks.clone());
+        self.tasks.spawn(async move {
+            closed.run_until_cancelled(accept_all(listener, shared, end, tasks)).await;
+        });
+        address
     }
 
     /// A port that refuses every connection and that nobody else can get meanwhile.
     pub(crate) fn refusing() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let end = CancellationToken::new();
         Self {
             address: socket.local_addr().unwrap(),
             shared: Arc::new(Shared::new(queue([], Extra::Fail))),
+            tasks: TaskTracker::new(),
             _refusing: Some(socket),
-            _ending: CancellationToken::new().drop_guard(),
+            _ending: end.clone().drop_guard(),
+            end,
         }
     }
 

@@ -60,11 +60,17 @@ impl Link<'_> {
         cut: Option<(Place, End)>,
     ) -> Result<(), End> {
         let is_request = direction == Direction::Request;
+        if cut.is_none() {
+            self.carry_all(from, to, is_request).await;
+            return Ok(());
+        }
         let (mut seen, mut passed) = (Vec::new(), 0);
         loop {
             let limit = cut.map_or(Some(usize::MAX), |(place, _)| place.find(&seen));
-            // Until the place is known nothing may pass it.
-            let next = limit.map_or(passed, |limit| limit.min(seen.len()));
+            // Until the place is known nothing may pass it, unless it is waited for in a talk.
+            let is_talk = matches!(cut, Some((Place::Behind(_), _)));
+            let free = if is_talk { seen.len() } else { passed };
+            let next = limit.map_or(free, |limit| limit.min(seen.len()).max(passed));
             if to.write_all(&seen[passed..next]).await.is_err() {
                 return Ok(());
             }
@@ -73,7 +79,7 @@ impl Link<'_> {
             }
             passed = next;
             // An answer is broken when it comes, a request even before.
-            if limit == Some(passed) && (is_request || !seen.is_empty()) {
+            if limit.is_some_and(|limit| limit <= passed) && (is_request || !seen.is_empty()) {
                 break;
             }
             match from.read_buf(&mut seen).await {
@@ -101,6 +107,28 @@ impl Link<'_> {
         Ok(())
     }
 
+    /// Carries one direction to its end and keeps nothing of it.
+    async fn carry_all(
+        self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        is_request: bool,
+    ) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            if is_request {
+                self.note(|carried| carried.taken += count);
+            }
+            if to.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
+            if is_request {
+                self.note(|carried| carried.passed += count);
+            }
+        }
+        let _ = to.shutdown().await;
+    }
+
     /// Reads until the source goes.
     async fn swallow(self, from: &mut (impl AsyncRead + Unpin), is_request: bool) {
         let mut buffer = [0; 4096];
@@ -126,6 +154,10 @@ impl Place {
         let head_end = || seen.windows(4).position(|window| window == b"\r\n\r\n").map(|place| place + 4);
         match self {
             Self::Bytes(count) => Some(count),
+            Self::Behind(text) => {
+                let found = seen.windows(text.len()).position(|window| window == text.as_bytes());
+                found.map(|place| place + text.len() + 1)
+            }
             Self::Head(more) => Some(head_end()? + more),
             Self::BeforeEnd(count) => {
                 let head_end = head_end()?;

@@ -1,6 +1,6 @@
 //! Stands between two ends of a connection and breaks it where the test says.
 //!
-//! It understands nothing of what it carries but where an HTTP/1.1 message ends. It counts every byte, so that a
+//! It understands nothing of what it carries but where an HTTP/1.1 message or a given text ends. It counts every byte, so that a
 //! test can prove what was on the wire.
 
 mod link;
@@ -47,6 +47,8 @@ pub(crate) enum Place {
     Head(usize),
     /// So many bytes before the end of the message.
     BeforeEnd(usize),
+    /// Behind the first statement of this text, and the zero that ends it, in what goes to a database.
+    Behind(&'static str),
 }
 
 /// How it is broken.
@@ -101,6 +103,8 @@ struct Shared {
     faults: Mutex<Faults>,
     log: Mutex<Vec<Carried>>,
     changed: Notify,
+    /// Ends the connections that there are.
+    cut: Mutex<CancellationToken>,
 }
 
 impl FaultProxy {
@@ -114,11 +118,11 @@ impl FaultProxy {
     pub(crate) fn refusing(target: SocketAddr, faults: Faults) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (log, changed) = (Mutex::default(), Notify::new());
+        let (log, changed, cut) = (Mutex::default(), Notify::new(), Mutex::default());
         let end = CancellationToken::new();
         Self {
             address: socket.local_addr().unwrap(),
-            shared: Arc::new(Shared { target, faults: Mutex::new(faults), log, changed }),
+            shared: Arc::new(Shared { target, faults: Mutex::new(faults), log, changed, cut }),
             closed: Mutex::new(Some(socket)),
             tasks: TaskTracker::new(),
             _ending: end.clone().drop_guard(),
@@ -136,6 +140,11 @@ impl FaultProxy {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Ends every connection that there is, wherever it stands; those to come are carried.
+    pub(crate) fn cut(&self) {
+        std::mem::take(&mut *self.shared.cut.lock().unwrap()).cancel();
     }
 
     /// What every connection carried, in the order of their coming.
@@ -189,9 +198,11 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>, end: Cancellatio
         shared.changed.notify_waiters();
         let fault = (shared.faults.lock().unwrap())(index);
         let (shared, end) = (Arc::clone(&shared), end.clone());
+        let cut = shared.cut.lock().unwrap().clone();
         tasks.spawn(async move {
             tokio::select! {
                 () = end.cancelled() => {}
+                () = cut.cancelled() => {}
                 () = (Link { shared: &shared, index }).carry(caller, fault) => {}
             }
             shared.note(index, |carried| carried.is_over = true);

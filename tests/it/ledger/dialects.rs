@@ -37,7 +37,7 @@ static DIALECTS: [Dialect; 5] = [
         names_taken: true,
         read: |arrival| {
             let body = arrival.json();
-            Named { marker: text(&body["body"]["msg"]), recipients: texts(&body["to"]) }
+            Named { marker: text(&body["body"]["msg"]), recipients: texts(&body["to"]), ..Named::default() }
         },
         token: |arrival| Some(arrival.header("authorization")?.strip_prefix("Bearer ")?.to_owned()),
         served: |named, refused| {
@@ -59,7 +59,11 @@ static DIALECTS: [Dialect; 5] = [
             let body = arrival.json();
             let bodies = || body["messages"].as_array().unwrap().iter().map(|message| &message["msgBody"]);
             let marker = text(&bodies().next().unwrap()["msg"]);
-            Named { marker, recipients: bodies().map(|inner| text(&inner["toUser"])).collect() }
+            Named {
+                marker,
+                recipients: bodies().map(|inner| text(&inner["toUser"])).collect(),
+                ..Named::default()
+            }
         },
         token: |_| None,
         served: |named, refused| {
@@ -84,7 +88,11 @@ static DIALECTS: [Dialect; 5] = [
         names_taken: true,
         read: |arrival| {
             let body = arrival.json();
-            Named { marker: text(&body["content"]["content"]), recipients: texts(&body["recvIDs"]) }
+            Named {
+                marker: text(&body["content"]["content"]),
+                recipients: texts(&body["recvIDs"]),
+                ..Named::default()
+            }
         },
         token: |arrival| arrival.header("token").map(str::to_owned),
         served: |named, refused| {
@@ -111,6 +119,7 @@ static DIALECTS: [Dialect; 5] = [
             Named {
                 marker: text(&body["MsgBody"][0]["MsgContent"]["Text"]),
                 recipients: texts(&body["To_Account"]),
+                ..Named::default()
             }
         },
         token: |_| None,
@@ -139,7 +148,7 @@ static DIALECTS: [Dialect; 5] = [
             let content: Value = serde_json::from_str(body["Content"].as_str().unwrap()).unwrap();
             let receivers = body["Receiver"].as_array().unwrap();
             let recipients = receivers.iter().map(|id| id.as_u64().unwrap().to_string()).collect();
-            Named { marker: text(&content["text"]), recipients }
+            Named { marker: text(&content["text"]), recipients, ..Named::default() }
         },
         token: |_| None,
         served: |named, refused| {

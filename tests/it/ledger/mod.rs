@@ -19,8 +19,10 @@ pub(crate) use crate::ledger::dialects::Dialect;
 pub(crate) use crate::ledger::judge::{Batch, judge, judge_together};
 
 /// What a call says, read apart from the adapters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Named {
+    /// Where it was sent; filled in by the ledger.
+    pub(crate) host: String,
     /// The text of the message: every batch of a test has its own.
     pub(crate) marker: String,
     /// In the call's order.
@@ -176,7 +178,8 @@ impl Ledger {
 impl Book {
     /// Decides, writes it down, and only then makes the answer.
     fn write(&self, dialect: &Dialect, arrival: &Arrival, plan: &mut Plan) -> Reply {
-        let named = (dialect.read)(arrival);
+        let host = arrival.header("host").unwrap_or_default().to_owned();
+        let named = Named { host, ..(dialect.read)(arrival) };
         let distinct: BTreeSet<_> = named.recipients.iter().collect();
         assert_eq!(distinct.len(), named.recipients.len(), "a call names everybody once: {named:?}");
         assert!((1..=dialect.most_recipients).contains(&distinct.len()), "{named:?}");

@@ -136,7 +136,8 @@ async fn what_was_acknowledged_survives_the_death_of_the_database() {
         let writing = tokio::task::JoinSet::from_iter([writing]);
         first.recv().await.unwrap();
         let killer = Arc::clone(&cluster);
-        tokio::task::spawn_blocking(move || killer.crash()).await.unwrap();
+        let end = if round == 1 { Cluster::kill } else { Cluster::crash };
+        tokio::task::spawn_blocking(move || end(&killer)).await.unwrap();
         let starter = Arc::clone(&cluster);
         tokio::task::spawn_blocking(move || starter.up()).await.unwrap();
         enough.cancel();

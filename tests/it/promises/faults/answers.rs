@@ -62,7 +62,11 @@ fn senseless(dialect: &Dialect, named: &Named) -> Vec<(&'static str, Response)> 
 async fn a_senseless_answer_is_unknown_whether_the_provider_took_the_call_or_not() {
     for account in ACCOUNTS {
         let dialect = Dialect::of(account.provider);
-        let named = Named { marker: "marker".into(), recipients: vec!["1000".into(), "1001".into()] };
+        let named = Named {
+            marker: "marker".into(),
+            recipients: vec!["1000".into(), "1001".into()],
+            ..Named::default()
+        };
         let mut lanes = Vec::new();
         for (index, (what, response)) in senseless(dialect, &named).into_iter().enumerate() {
             for (kind, conduct) in
@@ -137,7 +141,7 @@ async fn a_redirect_leads_nowhere() {
 /// A good answer of which everything is true but whom it is about.
 fn about(dialect: &Dialect, ids: &[&str]) -> Value {
     let recipients = ids.iter().map(|id| (*id).to_owned()).collect();
-    (dialect.served)(&Named { marker: String::new(), recipients }, &[])
+    (dialect.served)(&Named { recipients, ..Named::default() }, &[])
 }
 
 #[tokio::test]

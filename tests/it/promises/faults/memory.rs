@@ -28,7 +28,7 @@ async fn send(process: &Process, lane: &Lane, marker: &str) -> (u16, Value) {
 
 /// Answers that want memory, one after the other and again from the start.
 fn hostile(dialect: &Dialect) -> Vec<(Conduct, Carry)> {
-    let named = Named { marker: String::new(), recipients: vec!["1000".into(), "1001".into()] };
+    let named = Named { recipients: vec!["1000".into(), "1001".into()], ..Named::default() };
     let json = |body: Vec<u8>| Response {
         status: 200,
         headers: vec![("content-type".into(), "application/json".into())],
