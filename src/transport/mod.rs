@@ -1,12 +1,14 @@
 //! Carries a [`WireRequest`] to a provider and brings the whole answer back.
 //!
 //! It knows no provider and repeats nothing: one request in, at most one exchange on the wire, and an error
-//! that says whether something may have been written. The only place that knows `reqwest`.
+//! that says whether something may have been written. The only place that knows `hyper-rustls`, and one of two that
+//! know `reqwest`: docs/decisions/0007-providers-without-reqwest.md.
 
 pub mod address;
 mod answer;
 #[cfg(feature = "otel")]
 pub mod collector;
+mod connector;
 mod settings;
 pub mod webhook;
 
@@ -16,10 +18,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Body, Client, Request, Url};
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Uri};
+use http_body_util::Full;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::adapter::channel::CommonSettings;
 use crate::adapter::wire::{WireRequest, WireResponse};
+use crate::transport::connector::{Connector, connector};
 pub use crate::transport::settings::Settings;
 
 /// One channel's way to its provider.
@@ -30,6 +39,9 @@ pub type HttpService = tower::util::BoxCloneSyncService<WireRequest, WireRespons
 /// Shorter than what load balancers commonly allow (60 s), so that we close first and a request rarely meets
 /// a connection that is just being closed: such a request would count as possibly delivered.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Room for what a connection reads at once: answers are mostly short, and every call in flight has this room.
+const READ_BYTES: usize = 4096;
 
 /// Why no whole answer came; never shows a URL, a query or a header.
 #[derive(Debug, thiserror::Error)]
@@ -59,35 +71,34 @@ pub enum BuildError {
     BaseUrl,
     /// The client could not be set up, e.g. because no trusted certificates were found.
     #[error("the HTTP client could not be set up")]
-    Client(#[source] reqwest::Error),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Makes the client of one channel, with connections of its own.
 ///
+/// It knows no redirect, no proxy and no cookie: an answer is an answer, and requests go to nobody else.
+///
 /// # Errors
 /// [`BuildError`]: the operator mends the base URL or the machine's certificates.
 pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpService, BuildError> {
-    let base = Url::parse(&channel.base_url.to_string()).map_err(|_| BuildError::BaseUrl)?;
-    let max_idle = usize::try_from(channel.max_in_flight.get()).unwrap_or(usize::MAX);
-    let mut builder = Client::builder()
-        // An answer is an answer: a redirect could lead to a host that nobody configured.
-        .redirect(reqwest::redirect::Policy::none())
-        // Only `dispatch` decides about repeats.
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .connect_timeout(channel.connect_timeout)
+    let base = &channel.base_url;
+    let (Some(scheme), Some(authority)) = (base.scheme(), base.authority()) else {
+        return Err(BuildError::BaseUrl);
+    };
+    let connector = connector(*scheme == Scheme::HTTPS, channel.connect_timeout)?;
+    let client = Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         // Every call that may run at once finds its connection again.
-        .pool_max_idle_per_host(max_idle)
-        .tcp_nodelay(true);
-    if base.scheme() == "http" {
-        // Nothing ever speaks TLS here, so the machine's certificates need not be read.
-        builder = builder.tls_certs_only([]);
-    }
+        .pool_max_idle_per_host(usize::try_from(channel.max_in_flight.get()).unwrap_or(usize::MAX))
+        .http1_read_buf_exact_size(READ_BYTES)
+        .build(connector);
     let connection = Arc::new(Connection {
-        client: builder.build().map_err(|error| BuildError::Client(error.without_url()))?,
+        client,
+        scheme: scheme.clone(),
+        authority: authority.clone(),
         prefix: base.path().trim_end_matches('/').to_owned(),
-        base,
         answer_bytes: settings.answer_bytes,
     });
     Ok(HttpService::new(tower::service_fn(move |request| {
@@ -98,44 +109,39 @@ pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpServi
 
 /// What the requests of one channel share; lives as long as its service.
 struct Connection {
-    client: Client,
-    base: Url,
+    client: Client<Connector, Full<Bytes>>,
+    scheme: Scheme,
+    authority: Authority,
     prefix: String,
     answer_bytes: usize,
 }
 
 impl Connection {
+    /// One bound of time for all of it, the reading of the answer included.
     async fn exchange(&self, wire: WireRequest) -> Result<WireResponse, TransportError> {
-        let mut request = Request::new(wire.method.clone(), self.url(&wire));
-        *request.headers_mut() = wire.headers;
-        *request.body_mut() = Some(Body::from(wire.body));
-        *request.timeout_mut() = Some(wire.timeout);
-        let response = self.client.execute(request).await.map_err(classify)?;
-        answer::read(response, self.answer_bytes).await
+        let timeout = wire.timeout;
+        let exchange = async {
+            let request = self.request(wire).map_err(|error| TransportError::Connect(error.into()))?;
+            let response = self.client.request(request).await.map_err(classify)?;
+            answer::read(response, self.answer_bytes).await
+        };
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(TransportError::Timeout))
     }
 
-    /// The base URL with the request's path and query; scheme, host and port cannot change.
-    fn url(&self, wire: &WireRequest) -> Url {
-        let mut url = self.base.clone();
-        if self.prefix.is_empty() {
-            url.set_path(&wire.path);
-        } else {
-            url.set_path(&format!("{}{}", self.prefix, wire.path));
-        }
-        let query = wire.encoded_query();
-        url.set_query((!query.is_empty()).then_some(query.as_str()));
-        url
+    /// The request at the base URL: scheme, host and port cannot change.
+    fn request(&self, wire: WireRequest) -> Result<Request<Full<Bytes>>, http::Error> {
+        let target = PathAndQuery::from_maybe_shared(Bytes::from(wire.target(&self.prefix)))?;
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
+        let mut request = Request::new(Full::new(wire.body));
+        *request.method_mut() = wire.method;
+        *request.uri_mut() = uri.path_and_query(target).build()?;
+        *request.headers_mut() = wire.headers;
+        request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        Ok(request)
     }
 }
 
 /// Sorts the failure of an exchange whose answer has not begun.
-fn classify(error: reqwest::Error) -> TransportError {
-    // A connect timeout is both; that nothing was written is what matters.
-    if error.is_connect() || error.is_builder() {
-        TransportError::Connect(error.without_url().into())
-    } else if error.is_timeout() {
-        TransportError::Timeout
-    } else {
-        TransportError::ConnectionReset
-    }
+fn classify(error: Error) -> TransportError {
+    if error.is_connect() { TransportError::Connect(error.into()) } else { TransportError::ConnectionReset }
 }

