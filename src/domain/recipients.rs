@@ -56,6 +56,13 @@ impl RecipientList {
         self.push(id);
     }
 
+    /// Gives back room that was set aside for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.references.shrink_to_fit();
+    }
+
     /// How many recipients there are, repeats included.
     #[must_use]
     pub fn len(&self) -> usize {

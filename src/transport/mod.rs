@@ -85,6 +85,8 @@ pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpServi
     let (Some(scheme), Some(authority)) = (base.scheme(), base.authority()) else {
         return Err(BuildError::BaseUrl);
     };
+    // As it is signed and compared: a host has no case.
+    let authority = authority.as_str().to_ascii_lowercase().parse().map_err(|_| BuildError::BaseUrl)?;
     let connector = connector(*scheme == Scheme::HTTPS, channel.connect_timeout)?;
     let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -97,7 +99,7 @@ pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpServi
     let connection = Arc::new(Connection {
         client,
         scheme: scheme.clone(),
-        authority: authority.clone(),
+        authority,
         prefix: base.path().trim_end_matches('/').to_owned(),
         answer_bytes: settings.answer_bytes,
     });
