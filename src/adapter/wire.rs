@@ -88,11 +88,29 @@ impl WireRequest {
         true
     }
 
+    /// The path and the query below `prefix`, percent-encoded: what stands in the request's first line.
+    #[must_use]
+    pub fn target(&self, prefix: &str) -> String {
+        let query_bytes: usize =
+            self.query.iter().map(|known| known.name.len() + known.value.len() + 8).sum();
+        let mut text = String::with_capacity(prefix.len() + self.path.len() + query_bytes);
+        text.push_str(prefix);
+        text.push_str(&self.path);
+        let mut separator = '?';
+        for parameter in &self.query {
+            text.push(separator);
+            push_parameter(&mut text, parameter.name, &parameter.value);
+            separator = '&';
+        }
+        text
+    }
+
     /// The percent-encoded query without `?`; empty if there is none.
     #[must_use]
     pub fn encoded_query(&self) -> String {
         let mut text = String::new();
         for parameter in &self.query {
+            push_separator(&mut text);
             push_parameter(&mut text, parameter.name, &parameter.value);
         }
         text
@@ -103,8 +121,8 @@ impl WireRequest {
     pub fn redacted_query(&self) -> String {
         let mut text = String::new();
         for parameter in &self.query {
+            push_separator(&mut text);
             if parameter.is_secret {
-                push_separator(&mut text);
                 text.push_str(parameter.name);
                 text.push('=');
                 text.push_str(REDACTED);
@@ -134,7 +152,6 @@ fn push_separator(text: &mut String) {
 }
 
 fn push_parameter(text: &mut String, name: &str, value: &str) {
-    push_separator(text);
     percent_encode(text, name);
     text.push('=');
     percent_encode(text, value);
@@ -143,16 +160,20 @@ fn push_parameter(text: &mut String, name: &str, value: &str) {
 /// Appends `value` percent-encoded: only `A-Z a-z 0-9 - _ . ~` stay (RFC 3986, section 2.3).
 pub fn percent_encode(text: &mut String, value: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
+    // What stays is copied run by run; inside a letter of several bytes a run is empty.
+    let mut start = 0;
+    for (at, byte) in value.bytes().enumerate() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from(HEX.get(usize::from(digit)).copied().unwrap_or(b'0')));
-            }
+            continue;
+        }
+        text.push_str(value.get(start..at).unwrap_or_default());
+        start = at + 1;
+        text.push('%');
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(HEX.get(usize::from(digit)).copied().unwrap_or(b'0')));
         }
     }
+    text.push_str(value.get(start..).unwrap_or_default());
 }
 
 /// What came back from a provider, whole.
@@ -197,12 +218,39 @@ impl fmt::Debug for WireResponse {
 /// Appends `text` as a JSON string, quotes included (RFC 8259, section 7).
 pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    if is_plain(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
     } else {
         push_escaped(out, text);
     }
     out.push(b'"');
+}
+
+/// Whether a JSON string holds these bytes as they are: no quote, backslash or control character.
+///
+/// Looks at eight bytes at once: ids are short and many.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| found | marks(*word));
+    // The last eight bytes once more, so that only texts shorter than that are read byte by byte.
+    let found_in_rest = match bytes.last_chunk::<8>() {
+        Some(last) => marks(*last) != 0,
+        None => rest.iter().any(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')),
+    };
+    found == 0 && !found_in_rest
+}
+
+/// Not zero if one of the eight bytes cannot stand in a JSON string as it is.
+///
+/// Source of the arithmetic: S. E. Anderson, Bit Twiddling Hacks, "Determine if a word has a byte less than n".
+fn marks(bytes: [u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST_BITS: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_ne_bytes(bytes);
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5c);
+    (below(word, 0x20) | below(quote, 1) | below(backslash, 1)) & HIGHEST_BITS
 }
 
 #[cold]
@@ -242,6 +290,41 @@ mod tests {
             push_json_string(&mut out, text);
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_character_that_needs_an_escape_is_found_wherever_it_stands() {
+        for length in 1..20 {
+            for place in 0..length {
+                for byte in 0..=127_u8 {
+                    let mut text = vec![b'a'; length];
+                    text[place] = byte;
+                    let needs_escape = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(is_plain(&text), !needs_escape, "{byte} at {place} of {length}");
+                }
+            }
+        }
+        assert!(is_plain(b"") && is_plain("中文 😀 \u{7f}\u{2028}".as_bytes()));
+    }
+
+    #[test]
+    fn what_stays_and_what_is_encoded_alternate_freely() {
+        for (text, expected) in [
+            ("", ""),
+            ("a-b_c.d~9", "a-b_c.d~9"),
+            (" a  b", "%20a%20%20b"),
+            ("中a/", "%E4%B8%ADa%2F"),
+            ("é", "%C3%A9"),
+        ] {
+            let mut encoded = String::new();
+            percent_encode(&mut encoded, text);
+            assert_eq!(encoded, expected);
+        }
+        let mut request = WireRequest::post_json("/x", "{}", Duration::from_secs(1));
+        assert_eq!(request.target("/prefix"), "/prefix/x");
+        request.push_query("a", "1 2");
+        request.push_query("b", "3");
+        assert_eq!(request.target("/prefix"), "/prefix/x?a=1%202&b=3");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn to_read(report: &Report, headers: &HeaderMap, preferences: &Preferences) 
 #[must_use]
 pub fn handed_over(id: BatchId) -> Response {
     let mut response = with_type("application/json", json::handed_over(id));
-    insert(response.headers_mut(), BATCH_ID, &id.to_string());
+    insert(response.headers_mut(), BATCH_ID, &id.letters());
     accept_for_later(&mut response, id, Duration::ZERO);
     response
 }
@@ -86,15 +86,15 @@ fn to_read_counted(
         with_type("application/json", json::report(report, counts))
     };
     let headers = response.headers_mut();
-    insert(headers, BATCH_ID, &report.batch.id.to_string());
+    insert(headers, BATCH_ID, &report.batch.id.letters());
     let outcome = outcome_name(report.status(), counts).unwrap_or("processing");
     let Counts { total, accepted, failed, unknown, pending } = counts;
     let summary = format!(
         "{outcome}; total={total}; accepted={accepted}; failed={failed}; unknown={unknown}; pending={pending}"
     );
-    insert(headers, BATCH_OUTCOME, &summary);
+    insert(headers, BATCH_OUTCOME, summary.as_bytes());
     if let Some(applied) = preferences.applied() {
-        insert(headers, PREFERENCE_APPLIED, &applied);
+        insert(headers, PREFERENCE_APPLIED, applied.as_bytes());
     }
     response
 }
@@ -104,11 +104,11 @@ fn accept_for_later(response: &mut Response, id: BatchId, wait: Duration) {
     let seconds = wait.min(MOST_RETRY_AFTER).as_secs().max(1);
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, seconds.into());
-    insert(headers, LOCATION, &format!("/v1/batches/{id}"));
+    insert(headers, LOCATION, format!("/v1/batches/{id}").as_bytes());
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
+    if let Ok(value) = HeaderValue::from_bytes(value) {
         headers.insert(name, value);
     }
 }

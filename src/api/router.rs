@@ -1,6 +1,7 @@
 //! Every route on one page.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -26,16 +27,21 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::words::Violation;
 
 /// What every action gets; lives as long as the router.
+///
+/// One pointer: every layer on the way to an action makes a copy.
 #[derive(Clone)]
-pub struct State {
+pub struct State(Arc<Served>);
+
+/// What a [`State`] leads to.
+pub struct Served {
     /// What is served.
     pub api: Arc<Api>,
     /// How much of requests may be in memory.
     pub bodies: Bodies,
     /// What the API promises.
-    pub document: Arc<Document>,
+    pub document: Document,
     /// Whether the store serves.
-    pub store_check: Arc<StoreCheck>,
+    pub store_check: StoreCheck,
 }
 
 impl State {
@@ -43,7 +49,20 @@ impl State {
     #[must_use]
     pub fn new(api: Arc<Api>) -> Self {
         let bodies = Bodies::new(&api.settings.limits);
-        Self { api, bodies, document: Arc::default(), store_check: Arc::default() }
+        Self(Arc::new(Served {
+            api,
+            bodies,
+            document: Document::default(),
+            store_check: StoreCheck::default(),
+        }))
+    }
+}
+
+impl Deref for State {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.0
     }
 }
 

@@ -339,10 +339,10 @@ impl PlannedRoute {
 fn sort_out(recipients: &Arc<RecipientList>, prepared: &dyn Prepared) -> (Positions, Option<Settled>) {
     let mut seen = Seen::new(recipients);
     let mut unsent = Vec::new();
-    for position in 0..narrow(recipients.len()) {
-        if !seen.insert(position) {
+    for (position, id) in (0..).zip(recipients.iter()) {
+        if !seen.insert(position, id) {
             unsent.push((position, Failure::gateway(FailureKind::DuplicateRecipient)));
-        } else if let Err(failure) = check_recipient(recipients.id(position), prepared) {
+        } else if let Err(failure) = check_recipient(id, prepared) {
             unsent.push((position, failure));
         }
     }
@@ -413,10 +413,9 @@ impl<'a> Seen<'a> {
         Self { recipients, hasher, positions: HashTable::with_capacity(recipients.len()) }
     }
 
-    /// Whether the id at `position` is seen for the first time.
-    fn insert(&mut self, position: u32) -> bool {
+    /// Whether this `id`, which stands at `position`, is seen for the first time.
+    fn insert(&mut self, position: u32, id: &str) -> bool {
         let Self { recipients, hasher, positions } = self;
-        let id = recipients.id(position);
         let entry = positions.entry(
             hasher.hash_one(id),
             |seen| recipients.id(*seen) == id,

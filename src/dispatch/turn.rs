@@ -208,9 +208,18 @@ impl RouteRun {
         tokio::select! {
             biased;
             done = work => Ok(done),
-            () = self.canceled().cancelled() => Err(canceled()),
-            () = self.draining().cancelled() => Err(self.shutdown()),
-            () = tokio::time::sleep(self.time_left()) => Err(expired()),
+            // Made only once `work` has to wait, which most of it never does.
+            stop = self.stop() => Err(stop),
+        }
+    }
+
+    /// Waits until no further call of the batch may start.
+    async fn stop(&self) -> Stop {
+        tokio::select! {
+            biased;
+            () = self.canceled().cancelled() => canceled(),
+            () = self.draining().cancelled() => self.shutdown(),
+            () = tokio::time::sleep(self.time_left()) => expired(),
         }
     }
 

@@ -40,17 +40,24 @@ impl BatchId {
         }
         Some(Self(value))
     }
+
+    /// The text form, all ASCII.
+    #[must_use]
+    pub fn letters(self) -> [u8; 30] {
+        let mut letters = *b"bat_00000000000000000000000000";
+        let mut rest = self.0;
+        for letter in letters.iter_mut().skip(4).rev() {
+            let digit = usize::try_from(rest & 31).unwrap_or_default();
+            *letter = CROCKFORD.get(digit).copied().unwrap_or(b'0');
+            rest >>= 5;
+        }
+        letters
+    }
 }
 
 impl fmt::Display for BatchId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("bat_")?;
-        for place in (0..26).rev() {
-            let digit = usize::try_from((self.0 >> (place * 5)) & 31).unwrap_or_default();
-            let letter = CROCKFORD.get(digit).copied().unwrap_or(b'0');
-            fmt::Write::write_char(formatter, char::from(letter))?;
-        }
-        Ok(())
+        formatter.write_str(std::str::from_utf8(&self.letters()).unwrap_or_default())
     }
 }
 

@@ -56,6 +56,13 @@ impl RecipientList {
         self.push(id);
     }
 
+    /// Gives back room that was set aside for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.references.shrink_to_fit();
+    }
+
     /// How many recipients there are, repeats included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -105,7 +112,11 @@ impl RecipientList {
 
     /// All ids in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> + '_ {
-        (0..narrow(self.len())).map(|position| self.id(position))
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let place = widen(std::mem::replace(&mut start, *end))..widen(*end);
+            self.text.get(place).unwrap_or_default()
+        })
     }
 }
 

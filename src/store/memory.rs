@@ -1,7 +1,9 @@
 //! The store that forgets: the last batches, in memory, within bounds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
 
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;

@@ -29,6 +29,9 @@ impl<W: Write> Write for EscapingWriter<W> {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if is_plain(bytes) {
+            return self.0.write_all(bytes);
+        }
         let text = String::from_utf8_lossy(bytes);
         let line = text.strip_suffix('\n').unwrap_or(&text);
         if !line.contains(is_unsafe) {
@@ -49,6 +52,13 @@ impl<W: Write> Write for EscapingWriter<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Whether a line is of printable ASCII alone and opens no tag, as nearly every one is: looked at in one pass
+/// without reading characters.
+fn is_plain(bytes: &[u8]) -> bool {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    line.iter().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~') & (*byte != b'<'))
 }
 
 /// Line breaks and controls (ANSI sequences among them), direction marks, and what opens a tag. All of them lie

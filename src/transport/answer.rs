@@ -1,34 +1,38 @@
 //! Reads an answer in pieces and stops at the limit.
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
+use http::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::Body;
 
 use crate::adapter::wire::WireResponse;
 use crate::transport::TransportError;
 
 /// Reads the whole answer, at most `answer_bytes` of body.
-pub(super) async fn read(
-    mut response: Response,
+pub(super) async fn read<B>(
+    response: Response<B>,
     answer_bytes: usize,
-) -> Result<WireResponse, TransportError> {
-    let status = response.status();
-    let unreadable = TransportError::Unreadable { status: status.as_u16() };
-    let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
+) -> Result<WireResponse, TransportError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (head, mut coming) = response.into_parts();
+    let unreadable = TransportError::Unreadable { status: head.status.as_u16() };
+    let announced = coming.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     if announced.is_some_and(|bytes| bytes > answer_bytes) {
         return Err(unreadable);
     }
-    let headers = std::mem::take(response.headers_mut());
     let mut body = Pieces::default();
-    loop {
-        match response.chunk().await {
-            Ok(Some(piece)) if body.len() + piece.len() > answer_bytes => return Err(unreadable),
-            Ok(Some(piece)) => body.push(piece),
-            Ok(None) => break,
-            Err(error) if error.is_timeout() => return Err(TransportError::Timeout),
-            Err(_) => return Err(unreadable),
+    while let Some(frame) = coming.frame().await {
+        let Ok(frame) = frame else { return Err(unreadable) };
+        // What is no data are trailers.
+        let Ok(piece) = frame.into_data() else { continue };
+        if body.len() + piece.len() > answer_bytes {
+            return Err(unreadable);
         }
+        body.push(piece);
     }
-    Ok(WireResponse { status, headers, body: body.join() })
+    Ok(WireResponse { status: head.status, headers: head.headers, body: body.join() })
 }
 
 /// Pieces of a body; the usual answer is a single one, which is never copied.

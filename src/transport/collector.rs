@@ -52,7 +52,7 @@ impl Collector {
         if endpoint.starts_with("http://") {
             builder = builder.tls_certs_only([]);
         }
-        let client = builder.build().map_err(|error| BuildError::Client(error.without_url()))?;
+        let client = builder.build().map_err(|error| BuildError::Client(error.without_url().into()))?;
         Ok(Self { client, runtime })
     }
 
@@ -60,7 +60,7 @@ impl Collector {
         let request = request.try_into().map_err(CollectorError::Request)?;
         let sent = client.execute(request).await;
         let response = sent.map_err(|error| CollectorError::Exchange(error.without_url()))?;
-        let answer = answer::read(response, ANSWER_BYTES).await.map_err(CollectorError::Answer)?;
+        let answer = answer::read(response.into(), ANSWER_BYTES).await.map_err(CollectorError::Answer)?;
         let mut response = Response::new(answer.body);
         *response.status_mut() = answer.status;
         Ok(response)

@@ -1,12 +1,14 @@
 //! Carries a [`WireRequest`] to a provider and brings the whole answer back.
 //!
 //! It knows no provider and repeats nothing: one request in, at most one exchange on the wire, and an error
-//! that says whether something may have been written. The only place that knows `reqwest`.
+//! that says whether something may have been written. The only place that knows `hyper-rustls`, and one of two that
+//! know `reqwest`: docs/decisions/0007-providers-without-reqwest.md.
 
 pub mod address;
 mod answer;
 #[cfg(feature = "otel")]
 pub mod collector;
+mod connector;
 pub mod destination;
 mod settings;
 pub mod webhook;
@@ -17,10 +19,16 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Body, Client, Request};
+use bytes::Bytes;
+use http::Request;
+use http::header::{ACCEPT, HeaderValue};
+use http_body_util::Full;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::adapter::channel::CommonSettings;
 use crate::adapter::wire::{WireRequest, WireResponse};
+use crate::transport::connector::{Connector, connector};
 use crate::transport::destination::Destination;
 pub use crate::transport::settings::Settings;
 
@@ -32,6 +40,9 @@ pub type HttpService = tower::util::BoxCloneSyncService<WireRequest, WireRespons
 /// Shorter than what load balancers commonly allow (60 s), so that we close first and a request rarely meets
 /// a connection that is just being closed: such a request would count as possibly delivered.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Room for what a connection reads at once: answers are mostly short, and every call in flight has this room.
+const READ_BYTES: usize = 4096;
 
 /// Why no whole answer came; never shows a URL, a query or a header.
 #[derive(Debug, thiserror::Error)]
@@ -61,36 +72,27 @@ pub enum BuildError {
     BaseUrl,
     /// The client could not be set up, e.g. because no trusted certificates were found.
     #[error("the HTTP client could not be set up")]
-    Client(#[source] reqwest::Error),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Makes the client of one channel, with connections of its own.
+///
+/// It knows no redirect, no proxy and no cookie: an answer is an answer, and requests go to nobody else.
 ///
 /// # Errors
 /// [`BuildError`]: the operator mends the base URL or the machine's certificates.
 pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpService, BuildError> {
     let destination = Destination::new(&channel.base_url)?;
-    let max_idle = usize::try_from(channel.max_in_flight.get()).unwrap_or(usize::MAX);
-    let mut builder = Client::builder()
-        // An answer is an answer: a redirect could lead to a host that nobody configured.
-        .redirect(reqwest::redirect::Policy::none())
-        // Only `dispatch` decides about repeats.
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .connect_timeout(channel.connect_timeout)
+    let connector = connector(destination.is_tls(), channel.connect_timeout)?;
+    let client = Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         // Every call that may run at once finds its connection again.
-        .pool_max_idle_per_host(max_idle)
-        .tcp_nodelay(true);
-    if !destination.is_tls() {
-        // Nothing ever speaks TLS here, so the machine's certificates need not be read.
-        builder = builder.tls_certs_only([]);
-    }
-    let connection = Arc::new(Connection {
-        client: builder.build().map_err(|error| BuildError::Client(error.without_url()))?,
-        destination,
-        answer_bytes: settings.answer_bytes,
-    });
+        .pool_max_idle_per_host(usize::try_from(channel.max_in_flight.get()).unwrap_or(usize::MAX))
+        .http1_read_buf_exact_size(READ_BYTES)
+        .build(connector);
+    let connection = Arc::new(Connection { client, destination, answer_bytes: settings.answer_bytes });
     Ok(HttpService::new(tower::service_fn(move |request| {
         let connection = Arc::clone(&connection);
         async move { connection.exchange(request).await }
@@ -99,30 +101,35 @@ pub fn client(channel: &CommonSettings, settings: &Settings) -> Result<HttpServi
 
 /// What the requests of one channel share; lives as long as its service.
 struct Connection {
-    client: Client,
+    client: Client<Connector, Full<Bytes>>,
     destination: Destination,
     answer_bytes: usize,
 }
 
 impl Connection {
+    /// One bound of time for all of it, the reading of the answer included.
     async fn exchange(&self, wire: WireRequest) -> Result<WireResponse, TransportError> {
-        let mut request = Request::new(wire.method.clone(), self.destination.url(&wire));
+        let timeout = wire.timeout;
+        let exchange = async {
+            let request = self.request(wire).map_err(|error| TransportError::Connect(error.into()))?;
+            let response = self.client.request(request).await.map_err(classify)?;
+            answer::read(response, self.answer_bytes).await
+        };
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(TransportError::Timeout))
+    }
+
+    fn request(&self, wire: WireRequest) -> Result<Request<Full<Bytes>>, http::Error> {
+        let uri = self.destination.uri(&wire)?;
+        let mut request = Request::new(Full::new(wire.body));
+        *request.method_mut() = wire.method;
+        *request.uri_mut() = uri;
         *request.headers_mut() = wire.headers;
-        *request.body_mut() = Some(Body::from(wire.body));
-        *request.timeout_mut() = Some(wire.timeout);
-        let response = self.client.execute(request).await.map_err(classify)?;
-        answer::read(response, self.answer_bytes).await
+        request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        Ok(request)
     }
 }
 
 /// Sorts the failure of an exchange whose answer has not begun.
-fn classify(error: reqwest::Error) -> TransportError {
-    // A connect timeout is both; that nothing was written is what matters.
-    if error.is_connect() || error.is_builder() {
-        TransportError::Connect(error.without_url().into())
-    } else if error.is_timeout() {
-        TransportError::Timeout
-    } else {
-        TransportError::ConnectionReset
-    }
+fn classify(error: Error) -> TransportError {
+    if error.is_connect() { TransportError::Connect(error.into()) } else { TransportError::ConnectionReset }
 }

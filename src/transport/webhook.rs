@@ -98,7 +98,7 @@ pub fn client(options: WebhookOptions) -> Result<WebhookService, BuildError> {
     if !needs_tls {
         builder = builder.tls_certs_only([]);
     }
-    let client = builder.build().map_err(|error| BuildError::Client(error.without_url()))?;
+    let client = builder.build().map_err(|error| BuildError::Client(error.without_url().into()))?;
     Ok(WebhookService::new(tower::service_fn(move |webhook| {
         let client = client.clone();
         async move { exchange(&client, allows_private_addresses, webhook).await }

@@ -28,6 +28,7 @@ const MAY_IMPORT_ALL: &[&str] = &["app", "commands", "config", "lib", "main"];
 /// Packages that only some modules may name.
 const CONFINED: &[(&str, &[&str])] = &[
     ("reqwest", &["transport", "commands"]),
+    ("hyper_rustls", &["transport"]),
     ("axum", &["api", "console", "sandbox", "app"]),
     ("sqlx", &["store"]),
 ];

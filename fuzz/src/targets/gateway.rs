@@ -163,7 +163,8 @@ fn channel(provider: &'static Provider, sent: &Arc<Sent>, clock: &Clock) -> Chan
     let stand_in: Arc<dyn imcast::adapter::sandbox::StandIn> = (provider.sandbox.build)().into();
     let http = HttpService::new(tower::service_fn(move |request: WireRequest| {
         sent.calls.fetch_add(1, Ordering::SeqCst);
-        let server = destination.origin(&request);
+        let uri = destination.uri(&request).unwrap();
+        let server = format!("{}://{}", uri.scheme().unwrap(), uri.authority().unwrap());
         sent.strays.fetch_add(usize::from(server != base_url), Ordering::SeqCst);
         sent.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(server);
         let query = request.encoded_query();

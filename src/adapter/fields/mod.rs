@@ -121,16 +121,16 @@ impl<'a> Fields<'a> {
     /// Takes a string.
     pub fn text(&mut self, name: &str) -> Option<Arc<str>> {
         let raw = self.raw(name)?;
-        let text = match serde_json::from_str::<String>(raw.get()) {
-            Ok(text) => Some(text),
+        let text = match read_text(raw.get()) {
+            Some(text) => Some(text),
             // A TOML file or the environment may give a number where a text is meant.
-            Err(_) if self.numbers == Numbers::OrText && is_scalar(raw.get()) => Some(raw.get().to_owned()),
-            Err(_) => None,
+            None if self.numbers == Numbers::OrText && is_scalar(raw.get()) => Some(raw.get().into()),
+            None => None,
         };
         if text.is_none() {
             self.fault_at(name, FaultCode::WrongType, "must be a string");
         }
-        text.map(Arc::from)
+        text
     }
 
     /// Takes a string that must be there.
@@ -403,6 +403,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The text of a JSON string; `None` for any other token, and for half a surrogate pair.
+fn read_text(token: &str) -> Option<Arc<str>> {
+    match token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) if !inner.contains('\\') => Some(inner.into()),
+        Some(_) => serde_json::from_str::<String>(token).ok().map(Arc::from),
+        None => None,
+    }
+}
+
 fn is_scalar(token: &str) -> bool {
     !token.starts_with(['{', '[', 'n'])
 }
@@ -415,7 +424,7 @@ fn is_quoted(token: &str) -> bool {
 #[must_use]
 pub fn read_id(token: &str) -> Option<Arc<str>> {
     if is_quoted(token) {
-        return serde_json::from_str::<String>(token).ok().map(Arc::from);
+        return read_text(token);
     }
     let digits = token.strip_prefix('-').unwrap_or(token);
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| token.into())

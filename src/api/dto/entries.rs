@@ -21,6 +21,7 @@ pub const MOST_RECIPIENT_FAULTS: usize = 100;
 /// What one request may still bring, counted over all its routes.
 #[derive(Debug)]
 pub struct Allowance {
+    most_recipients: usize,
     recipients: Cell<usize>,
     faults: Cell<usize>,
     is_exceeded: Cell<bool>,
@@ -31,10 +32,18 @@ impl Allowance {
     #[must_use]
     pub const fn new(recipients: usize) -> Self {
         Self {
+            most_recipients: recipients,
             recipients: Cell::new(recipients),
             faults: Cell::new(MOST_RECIPIENT_FAULTS),
             is_exceeded: Cell::new(false),
         }
+    }
+
+    /// Forgets what was brought, because the request is read anew.
+    pub fn restart(&self) {
+        self.recipients.set(self.most_recipients);
+        self.faults.set(MOST_RECIPIENT_FAULTS);
+        self.is_exceeded.set(false);
     }
 
     /// Whether there were more recipients than allowed.
@@ -73,7 +82,9 @@ impl Entries {
 
     /// The list, and what was wrong with single entries; pointers are relative to `to` (`/3/ref`).
     #[must_use]
-    pub fn into_parts(self) -> (RecipientList, Vec<Fault>) {
+    pub fn into_parts(mut self) -> (RecipientList, Vec<Fault>) {
+        // It stays as long as the batch is known.
+        self.list.shrink_to_fit();
         (self.list, self.faults)
     }
 
@@ -110,6 +121,14 @@ impl Entries {
                     self.fault(Fault::new(format!("/{index}"), FaultCode::WrongType, detail), allowance);
                 }
             },
+        }
+    }
+
+    /// Takes one entry that is a text.
+    fn take_text(&mut self, id: &str, allowance: &Allowance) {
+        self.next_index += 1;
+        if allowance.take_recipient() {
+            self.list.push(id);
         }
     }
 
@@ -160,8 +179,17 @@ impl Entries {
     }
 }
 
+/// How the entries of `to` are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// As texts, the way in which most recipients are given and the fastest; anything else ends the reading.
+    Texts,
+    /// Each as it stands.
+    Any,
+}
+
 /// Reads the value of `to`.
-pub struct EntriesSeed<'b>(pub &'b Allowance);
+pub struct EntriesSeed<'b>(pub &'b Allowance, pub Reading);
 
 impl<'de, 'b> DeserializeSeed<'de> for EntriesSeed<'b> {
     type Value = Shape<Entries>;
@@ -177,10 +205,42 @@ impl<'de, 'b> Visitor<'de> for EntriesSeed<'b> {
     visit_other_shapes!(map);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let Self(allowance, reading) = self;
         let mut entries = Entries::default();
-        while let Some(entry) = sequence.next_element::<&'de RawValue>()? {
-            entries.read(entry.get(), self.0);
+        match reading {
+            Reading::Texts => {
+                while sequence.next_element_seed(TextSeed(&mut entries, allowance))?.is_some() {}
+            }
+            Reading::Any => {
+                while let Some(entry) = sequence.next_element::<&'de RawValue>()? {
+                    entries.read(entry.get(), allowance);
+                }
+            }
         }
         Ok(Shape::Right(entries))
+    }
+}
+
+/// Reads one entry that is a text.
+struct TextSeed<'e, 'b>(&'e mut Entries, &'b Allowance);
+
+impl<'de> DeserializeSeed<'de> for TextSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for TextSeed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a text")
+    }
+
+    fn visit_str<E>(self, id: &str) -> Result<(), E> {
+        self.0.take_text(id, self.1);
+        Ok(())
     }
 }

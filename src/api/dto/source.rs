@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::adapter::fields::members::Key;
 use crate::adapter::fields::{Fields, Numbers};
-use crate::api::dto::entries::{Allowance, Entries, EntriesSeed};
+use crate::api::dto::entries::{Allowance, Entries, EntriesSeed, Reading};
 use crate::domain::fault::{Fault, FaultCode};
 
 /// A value that should have a certain shape.
@@ -101,9 +101,15 @@ pub enum Unreadable {
 /// # Errors
 /// [`Unreadable`] if it is no JSON, no object, or holds a number or a text that cannot be looked at.
 pub fn parse<'a>(text: &'a str, allowance: &Allowance, most_routes: usize) -> Result<Source<'a>, Unreadable> {
-    let seed = SourceSeed { allowance, most_routes: Some(most_routes) };
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = seed.deserialize(&mut deserializer).and_then(|source| deserializer.end().map(|()| source));
+    let read = |reading| {
+        let seed = SourceSeed { allowance, most_routes: Some(most_routes), reading };
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        seed.deserialize(&mut deserializer).and_then(|source| deserializer.end().map(|()| source))
+    };
+    let parsed = read(Reading::Texts).or_else(|_| {
+        allowance.restart();
+        read(Reading::Any)
+    });
     match parsed {
         Ok(Shape::Right(source)) => Ok(source),
         Ok(Shape::Other) => Err(Unreadable::Fault(no_object())),
@@ -145,6 +151,7 @@ fn explain(text: &str, error: &serde_json::Error) -> Unreadable {
 struct SourceSeed<'b> {
     allowance: &'b Allowance,
     most_routes: Option<usize>,
+    reading: Reading,
 }
 
 impl<'de, 'b> DeserializeSeed<'de> for SourceSeed<'b> {
@@ -166,10 +173,10 @@ impl<'de, 'b> Visitor<'de> for SourceSeed<'b> {
         while let Some(Key(name)) = map.next_key::<Key<'de>>()? {
             match (&*name, self.most_routes) {
                 ("to", _) if source.to.is_none() => {
-                    source.to = Some(map.next_value_seed(EntriesSeed(self.allowance))?);
+                    source.to = Some(map.next_value_seed(EntriesSeed(self.allowance, self.reading))?);
                 }
                 ("routes", Some(most)) if source.routes.is_none() => {
-                    source.routes = Some(map.next_value_seed(RoutesSeed(self.allowance, most))?);
+                    source.routes = Some(map.next_value_seed(RoutesSeed(self, most))?);
                 }
                 ("to", _) => {
                     map.next_value::<IgnoredAny>()?;
@@ -187,7 +194,7 @@ impl<'de, 'b> Visitor<'de> for SourceSeed<'b> {
 }
 
 /// Reads the value of `routes`.
-struct RoutesSeed<'b>(&'b Allowance, usize);
+struct RoutesSeed<'b>(SourceSeed<'b>, usize);
 
 impl<'de, 'b> DeserializeSeed<'de> for RoutesSeed<'b> {
     type Value = Shape<Routes<'de>>;
@@ -203,7 +210,7 @@ impl<'de, 'b> Visitor<'de> for RoutesSeed<'b> {
     visit_other_shapes!(map);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let seed = SourceSeed { allowance: self.0, most_routes: None };
+        let seed = SourceSeed { most_routes: None, ..self.0 };
         let mut list = Vec::new();
         while list.len() < self.1 {
             match sequence.next_element_seed(seed)? {

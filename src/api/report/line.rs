@@ -161,17 +161,7 @@ pub fn push_nullable(out: &mut Vec<u8>, text: Option<&str>) {
 }
 
 /// Appends a number in decimal digits.
-pub fn push_number(out: &mut Vec<u8>, mut number: usize) {
-    // 20 digits hold every 64-bit number.
-    let mut digits = [b'0'; 20];
-    let mut length = 0;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        length += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - length..).unwrap_or_default());
+pub fn push_number(out: &mut Vec<u8>, number: usize) {
+    // Into memory, which takes everything.
+    let _ = serde_json::to_writer(out, &number);
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
+
 use crate::adapter::fields::Fields;
 use crate::adapter::secret::Secret;
 use crate::domain::fault::FaultCode;
@@ -49,7 +51,8 @@ pub(super) struct Query {
 /// Takes the relay's own keys; `None` if a fault was added.
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<(Settings, Query)> {
     let path = fields.required_text("path").and_then(|path| {
-        if is_path(&path) && !path.contains(['?', '#']) && path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let is_encoded = path.is_ascii() && path.parse::<PathAndQuery>().is_ok();
+        if is_path(&path) && !path.contains(['?', '#']) && is_encoded {
             return Some(path);
         }
         let detail = "must be a percent-encoded path that starts with `/`, without a query";

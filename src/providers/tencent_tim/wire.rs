@@ -154,14 +154,18 @@ pub(super) struct Template {
 impl Template {
     /// Puts a body together; `members` are names with their JSON, in order, after the recipients.
     pub(super) fn new(sender: Option<&str>, members: &[(&'static str, &str)]) -> Self {
-        let mut head = vec![b'{'];
+        let mut head = Vec::with_capacity(64);
+        head.push(b'{');
         if let Some(sender) = sender {
             head.extend_from_slice(b"\"From_Account\":");
             push_json_string(&mut head, sender);
             head.push(b',');
         }
         head.extend_from_slice(b"\"To_Account\":[");
-        let mut tail = vec![b']'];
+        let mut tail = Vec::with_capacity(
+            members.iter().map(|(name, json)| name.len() + json.len() + 4).sum::<usize>() + 32,
+        );
+        tail.push(b']');
         for (name, json) in members {
             tail.push(b',');
             push_json_string(&mut tail, name);

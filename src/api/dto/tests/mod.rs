@@ -179,6 +179,17 @@ fn names_every_bad_entry_of_to() {
 }
 
 #[test]
+fn texts_before_another_entry_count_once() {
+    let json = format!(r#"{{"channel":"one",{TEXT},"to":["a","b\u00e9","c",4,{{"id":"e"}}]}}"#);
+    let decoded = read(&json);
+    let ids: Vec<_> = decoded.batch.routes[0].to.iter().collect();
+    assert_eq!(ids, ["a", "bé", "c", "4", "e"]);
+    check(&json, &["sound"]);
+    check(&format!(r#"{{"channel":"one",{TEXT},"to":["a","b","c","d","e",6]}}"#), &["/to too_large"]);
+    check(&format!(r#"{{"channel":"one",{TEXT},"to":["a","b","c","d","\udc00"]}}"#), &["/to/4 wrong_type"]);
+}
+
+#[test]
 fn an_empty_to_is_for_the_adapter_to_judge() {
     check(&format!(r#"{{"channel":"one",{TEXT}}}"#), &["sound"]);
     check(&format!(r#"{{"channel":"one",{TEXT},"to":[]}}"#), &["sound"]);
