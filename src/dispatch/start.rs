@@ -1,9 +1,9 @@
 //! How a planned batch is handed over: kept in memory, or written first so that it survives this process.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::hash_map::Entry;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{Instrument as _, error};
