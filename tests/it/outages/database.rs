@@ -1,6 +1,6 @@
 //! F8: PostgreSQL goes away and comes back.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use sqlx::{Connection as _, PgConnection, query_scalar};
 
@@ -47,7 +47,8 @@ fn parent(id: &str) -> Option<String> {
 
 fn signal(name: &str, ids: &[String]) {
     // One that ended meanwhile is no loss.
-    drop(Command::new("kill").arg(name).args(ids).stderr(std::process::Stdio::null()).status().unwrap());
+    let mut kill = Command::new("kill");
+    kill.arg(name).args(ids).stderr(Stdio::null()).status().unwrap();
 }
 
 /// How it is away.

@@ -11,14 +11,19 @@ mod takeover;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Account;
 use crate::ledger::{Batch, Carry, Conduct, Ledger};
 use crate::process::Process;
 use crate::raw::{RawAnswer, post};
+
+/// No test waits longer than this for a change.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A provider that takes everybody and holds its answers while the test wants it to.
 struct Holding {
@@ -95,25 +100,31 @@ fn id(answer: &RawAnswer) -> String {
 async fn end(process: &Process, id: &str) -> Value {
     let request = format!("GET /v1/batches/{id} HTTP/1.1\r\nhost: x\r\nprefer: wait=25\r\n\r\n");
     let mut caller = process.connect().await.unwrap();
-    loop {
-        caller.write(request.as_bytes()).await;
-        let answer = caller.answer().await.unwrap();
-        assert!(matches!(answer.status, 200 | 503), "{answer:?}");
-        let report: Value = serde_json::from_str(&answer.body).unwrap();
-        if answer.status == 200 && report["status"] != "processing" {
-            return report;
+    let is_over = async {
+        loop {
+            caller.write(request.as_bytes()).await;
+            let answer = caller.answer().await.unwrap();
+            assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+            let report: Value = serde_json::from_str(&answer.body).unwrap();
+            if answer.status == 200 && report["status"] != "processing" {
+                return report;
+            }
         }
-    }
+    };
+    timeout(PATIENCE, is_over).await.expect("an end in time")
 }
 
 /// Asks what is at a path until the answer has this status.
 async fn becomes(process: &Process, path: &str, status: u16) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
     let mut caller = process.connect().await.unwrap();
-    loop {
-        caller.write(request.as_bytes()).await;
-        if caller.answer().await.unwrap().status == status {
-            return;
+    let is_so = async {
+        loop {
+            caller.write(request.as_bytes()).await;
+            if caller.answer().await.unwrap().status == status {
+                return;
+            }
         }
-    }
+    };
+    timeout(PATIENCE, is_so).await.expect("the status in time");
 }

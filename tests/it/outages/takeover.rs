@@ -26,9 +26,13 @@ impl Locked {
     }
 
     /// Waits until so many others wait for it.
-    async fn awaited_by(&mut self, count: i64) {
+    async fn awaited_by(&mut self, count: usize) {
         let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'chunks'::regclass AND NOT granted";
-        while query_scalar::<_, i64>(waiting).fetch_one(&mut self.0).await.unwrap() < count {}
+        let mut waits = 0;
+        while waits < count {
+            let counted: i64 = query_scalar(waiting).fetch_one(&mut self.0).await.unwrap();
+            waits = usize::try_from(counted).unwrap();
+        }
     }
 
     async fn release(self) {
@@ -51,7 +55,7 @@ async fn a_replica_that_was_stopped_sends_nothing_for_what_was_taken_over() {
     wire.ledger.fake.arrived(ANSWERED + IN_FLIGHT).await;
     let mut locked = Locked::chunks(&url).await;
     let on_brink = id(&send(&first, durable, "brink", &batches[1]).await);
-    locked.awaited_by(IN_FLIGHT as i64).await;
+    locked.awaited_by(IN_FLIGHT).await;
     let other = Process::start(&toml).await;
 
     first.signal("-STOP");
