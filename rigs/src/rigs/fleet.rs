@@ -103,10 +103,10 @@ async fn budgets(bench: &Bench<'_>, sheet: &mut Sheet) -> Result<(), RigError> {
     while begin.elapsed() < time {
         tokio::time::sleep(LIFE.min(time.saturating_sub(begin.elapsed()))).await;
         if begin.elapsed() < time
-            && let Some(gateway) = gateways.get_mut(kill_count % REPLICAS)
+            && let Some(gateway) = gateways.get_mut(kills.len() % REPLICAS)
         {
+            kills.push(begin.elapsed().as_secs());
             gateway.kill().await?;
-            kill_count += 1;
             gateway.start_again().await?;
         }
     }
