@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CHANNEL, channel, provider};
 use crate::accounts::Account;
-use crate::fake_provider::{Reply, Response};
+use crate::fake_provider::{FakeProvider, Reply, Response};
 use crate::harness::{Answer, TestGateway};
 
 /// Each would do something if it were read as more than a text.
@@ -29,7 +29,7 @@ const HOSTILE: [&str; 12] = [
 const CLIENT_REF: &str = "=1+1 <script> \u{202e}gpj.exe";
 
 /// A gateway whose provider answers everything with the words of `HOSTILE` in turn.
-async fn start() -> TestGateway {
+async fn start() -> (TestGateway, FakeProvider) {
     let account = Account::of("tencent_tim");
     let mut words = HOSTILE.iter().cycle();
     let fake = provider(
@@ -41,7 +41,8 @@ async fn start() -> TestGateway {
         }),
     )
     .await;
-    TestGateway::start(&channel(CHANNEL, account, &fake, "recipients_per_call = 1")).await
+    let gateway = TestGateway::start(&channel(CHANNEL, account, &fake, "recipients_per_call = 1")).await;
+    (gateway, fake)
 }
 
 fn batch() -> Value {
@@ -92,11 +93,11 @@ fn cells(text: &str) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn a_report_shows_texts_as_texts_in_every_format() {
-    let gateway = start().await;
+    let (gateway, _fake) = start().await;
     let sent = gateway.send(&batch()).await;
     assert_eq!(sent.status, 207, "{}", sent.text);
     check_headers(&sent);
-    assert!(!sent.text.contains(char::is_control), "{}", sent.text);
+    assert!(!sent.text.contains(|letter: char| letter < ' '), "{}", sent.text);
     let report = sent.json();
     assert_eq!(report["client_ref"], CLIENT_REF);
     let results = report["results"].as_array().unwrap();
@@ -104,7 +105,7 @@ async fn a_report_shows_texts_as_texts_in_every_format() {
     for (result, text) in results.iter().zip(HOSTILE) {
         assert_eq!([&result["recipient"], &result["ref"]], [text, text], "{result}");
     }
-    assert!(sent.text.contains("script>alert(1)"), "the provider's own words are shown");
+    assert!(sent.text.contains("\"provider_message\":\"<script>"), "the provider's own words: {}", sent.text);
 
     let path = format!("/v1/batches/{}", report["id"].as_str().unwrap());
     let text = gateway.get_with(&path, &[("accept", "text/plain")]).await;
@@ -112,7 +113,7 @@ async fn a_report_shows_texts_as_texts_in_every_format() {
     check_headers(&text);
     check_plain(&text.text);
     // One line for each result, whatever is in it.
-    let lines = text.text.lines().filter(|line| line.contains("failed  ")).count();
+    let lines = text.text.lines().filter(|line| line.contains("  under-test  ")).count();
     assert_eq!(lines, HOSTILE.len(), "{}", text.text);
 
     let csv = gateway.get_with(&format!("{path}/results"), &[("accept", "text/csv")]).await;
@@ -131,7 +132,7 @@ async fn a_report_shows_texts_as_texts_in_every_format() {
 
 #[tokio::test]
 async fn a_refusal_quotes_texts_as_texts() {
-    let gateway = start().await;
+    let (gateway, _fake) = start().await;
     for text in HOSTILE {
         let mut with_field = batch();
         with_field[text] = json!(text);
