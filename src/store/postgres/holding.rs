@@ -77,6 +77,14 @@ impl Holding {
         owner
     }
 
+    /// Those of `claimed` that are not worked on here: one that was accepted while the claim was on its way looks like
+    /// one of ours that nobody knows of.
+    pub(super) fn not_held(&self, claimed: Vec<BatchId>) -> Vec<BatchId> {
+        let state = self.state();
+        let is_held = |batch: &BatchId| state.batches.get(batch).is_some_and(|held| held.may_send);
+        claimed.into_iter().filter(|batch| !is_held(batch)).collect()
+    }
+
     /// Batches were taken over as `owner`.
     pub(super) fn hold_all(&self, batches: impl Iterator<Item = BatchId>, owner: i64) {
         let mut state = self.state();
