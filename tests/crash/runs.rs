@@ -12,7 +12,7 @@ const FILE_KILLS: usize = 50;
 const DATABASE_KILLS: usize = 20;
 
 /// Callers that keep so many gateways busy; with several of them many wait for the batches of the dead.
-const FILE_CALLERS: usize = 12;
+const FILE_CALLERS: usize = 16;
 const DATABASE_CALLERS: usize = 32;
 
 /// Most broken promises that are printed.

@@ -77,6 +77,14 @@ impl Holding {
         owner
     }
 
+    /// Those of `claimed` that are not worked on here: one that was accepted while the claim was on its way looks like
+    /// one of ours that nobody knows of.
+    pub(super) fn not_held(&self, claimed: Vec<BatchId>) -> Vec<BatchId> {
+        let state = self.state();
+        let is_held = |batch: &BatchId| state.batches.get(batch).is_some_and(|held| held.may_send);
+        claimed.into_iter().filter(|batch| !is_held(batch)).collect()
+    }
+
     /// Batches were taken over as `owner`.
     pub(super) fn hold_all(&self, batches: impl Iterator<Item = BatchId>, owner: i64) {
         let mut state = self.state();
@@ -130,11 +138,6 @@ impl Holding {
         let Some(held) = state.batches.get_mut(&batch) else { return false };
         held.may_send &= is_good;
         held.may_send
-    }
-
-    /// Whether this process works on a batch.
-    pub(super) fn has(&self, batch: BatchId) -> bool {
-        self.state().batches.get(&batch).is_some_and(|held| held.may_send)
     }
 
     /// The batches that must not be taken over, since they are worked on or cannot be; `except` = those that whoever

@@ -104,6 +104,11 @@ impl PostgresStore {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
+        let done = self.change(Change::Link(link)).await?;
+        if let Done::Linked(linked) = done { Ok(linked) } else { Err(StoreError::Unsettled) }
+    }
+
     async fn change(&self, change: Change) -> Result<Done, StoreError> {
         make(&self.pool, &change).await
     }
@@ -162,12 +167,17 @@ impl Store for PostgresStore {
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
         Box::pin(async move {
-            let Done::Linked(linked) = self.change(Change::Link(link)).await? else {
-                return Err(StoreError::Unsettled);
-            };
-            // A parent that is not written yet, or never was because the database was behind, is only here.
-            let is_here = linked != Linked::FamilyChanged && self.memory.find(link.parent).await?.is_some();
-            if is_here { self.memory.link(link).await } else { Ok(linked) }
+            let mut linked = self.write_link(link).await?;
+            let here = self.memory.find(link.parent).await?;
+            if linked == Linked::ParentGone
+                && let Some(parent) = &here
+            {
+                // The database is behind: once it has the parent, whoever reads it there has to find the link.
+                let rows = BatchRows::encode(parent, &[])?;
+                self.change(Change::Record(vec![rows])).await?;
+                linked = self.write_link(link).await?;
+            }
+            if linked == Linked::Noted && here.is_some() { self.memory.link(link).await } else { Ok(linked) }
         })
     }
 
@@ -281,9 +291,8 @@ impl Durable for PostgresStore {
             let _turn = self.claiming.lock().await;
             let (owner, known) = (self.holding.replica(), self.holding.known(&except));
             let claim = Change::Claim { owner, most: column(most), known };
-            let Done::Claimed(mut ids) = self.change(claim).await? else { return Err(StoreError::Unsettled) };
-            // What was accepted since it was asked which batches are known is at work: it would be sent twice.
-            ids.retain(|id| !self.holding.has(*id));
+            let Done::Claimed(ids) = self.change(claim).await? else { return Err(StoreError::Unsettled) };
+            let ids = self.holding.not_held(ids);
             let mut claimed = Vec::with_capacity(ids.len());
             for id in ids {
                 match read::find(&self.pool, id, self.providers).await {

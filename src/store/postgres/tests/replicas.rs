@@ -77,27 +77,6 @@ async fn what_a_replica_works_on_is_taken_over_once_its_lease_is_over() {
 }
 
 #[tokio::test]
-async fn what_is_accepted_while_others_are_taken_over_is_not_taken_as_well() {
-    let database = Database::new();
-    let store = Arc::new(database.store().await);
-    // Whoever takes batches over looks at the replicas first, and has to wait there.
-    let mut locked = database.connection().await;
-    query("BEGIN").execute(&mut locked).await.unwrap();
-    query("LOCK TABLE replicas IN EXCLUSIVE MODE").execute(&mut locked).await.unwrap();
-    let taking = Arc::clone(&store);
-    let mut claiming = tokio::task::JoinSet::new();
-    claiming.spawn(async move { taking.claim(9, Vec::new()).await.unwrap() });
-    let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'replicas'::regclass AND NOT granted";
-    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut locked).await.unwrap() == 0 {}
-    let report = numbered(1, &["a"]);
-    accept(&store, &report).await;
-    query("ROLLBACK").execute(&mut locked).await.unwrap();
-    assert!(claiming.join_next().await.unwrap().unwrap().is_empty(), "it is at work already");
-    assert!(store.begin(report.batch.id, chunk(0..1)).await.unwrap());
-    store.close().await;
-}
-
-#[tokio::test]
 async fn whoever_comes_back_sends_nothing_of_what_was_taken() {
     let database = Database::new();
     let (stopped, other) = (database.store().await, database.store().await);
@@ -300,6 +279,45 @@ async fn a_hundred_twins_on_three_replicas_become_one_batch() {
     for store in stores {
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn what_is_accepted_while_a_claim_is_on_its_way_is_not_claimed() {
+    let database = Database::new();
+    let store = database.store().await;
+    let mut connection = database.connection().await;
+    let mut waited_for = sqlx::Connection::begin(&mut connection).await.unwrap();
+    sqlx::query("LOCK TABLE replicas").execute(&mut *waited_for).await.unwrap();
+    let report = numbered(1, &["a"]);
+    // The claim knows what is worked on before it is asked for, and the batch is there when it is made.
+    let (claimed, ()) = tokio::join!(store.claim(9, Vec::new()), async {
+        accept(&store, &report).await;
+        waited_for.commit().await.unwrap();
+    });
+    assert!(claimed.unwrap().is_empty());
+    assert!(store.begin(report.batch.id, chunk(0..1)).await.unwrap());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_link_to_what_is_not_written_yet_is_found_by_every_replica() {
+    let database = Database::new();
+    let (left, right) = (database.store().await, database.store().await);
+    let parent = ended(&numbered(1, &["a"]));
+    let root = parent.batch.id;
+    // As if the database were behind.
+    left.memory.record(Arc::clone(&parent)).await.unwrap();
+    let child = BatchId::new(2, 0);
+    let link = Link { root, parent: root, child, known_links: 0 };
+    assert_eq!(left.link(link).await.unwrap(), Linked::Noted);
+    left.record(parent).await.unwrap();
+    for store in [&left, &right] {
+        assert_eq!(store.find(root).await.unwrap().unwrap().resends, [child]);
+    }
+    let other = Link { child: BatchId::new(3, 0), ..link };
+    assert_eq!(right.link(other).await.unwrap(), Linked::FamilyChanged);
+    left.close().await;
+    right.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
