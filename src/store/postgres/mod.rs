@@ -177,7 +177,10 @@ impl Store for PostgresStore {
                 self.change(Change::Record(vec![rows])).await?;
                 linked = self.write_link(link).await?;
             }
-            if linked == Linked::Noted && here.is_some() { self.memory.link(link).await } else { Ok(linked) }
+            if linked == Linked::Noted && here.is_some() {
+                self.memory.link(link).await?;
+            }
+            Ok(linked)
         })
     }
 
