@@ -287,7 +287,7 @@ async fn what_is_accepted_while_a_claim_is_on_its_way_is_not_claimed() {
     let store = database.store().await;
     let mut connection = database.connection().await;
     let mut waited_for = sqlx::Connection::begin(&mut connection).await.unwrap();
-    sqlx::query("LOCK TABLE replicas").execute(&mut *waited_for).await.unwrap();
+    query("LOCK TABLE replicas").execute(&mut *waited_for).await.unwrap();
     let report = numbered(1, &["a"]);
     // The claim knows what is worked on before it is asked for, and the batch is there when it is made.
     let (claimed, ()) = tokio::join!(store.claim(9, Vec::new()), async {
