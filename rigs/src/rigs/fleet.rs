@@ -145,8 +145,8 @@ async fn send_endless(
 fn judge(limit: &Limit, book: &Book, time: std::ops::Range<Instant>, sheet: &mut Sheet) {
     let Limit { kind, what, window, most, counts } = limit;
     let (over, busiest) = windows(book, *window, *most, *counts);
-    let mut seconds: Vec<_> = over.iter().map(|at| at.duration_since(time.start).as_secs()).collect();
-    seconds.dedup();
+    let mut moments: Vec<_> = over.iter().map(|at| at.duration_since(time.start).as_secs()).collect();
+    moments.dedup();
     let name = format!("{}: {what} in {} s", kind.name(), window.as_secs());
     let over = (Some(over.len() as f64), "");
     sheet.add(("R1", &format!("{name}: windows over {most}")), over, Bound::AtMost(0.0));
@@ -155,7 +155,7 @@ fn judge(limit: &Limit, book: &Book, time: std::ops::Range<Instant>, sheet: &mut
     let seconds = (time.end - time.start).as_secs_f64();
     let used = sum as f64 / seconds / (*most as f64 / window.as_secs_f64());
     sheet.add(("R2", &format!("{name}: part used")), (Some(used), ""), Bound::AtLeast(0.90));
-    sheet.note(format!("{name}: at most {busiest}; over the limit in the seconds {seconds:?}"));
+    sheet.note(format!("{name}: at most {busiest}; over the limit in the seconds {moments:?}"));
 }
 
 /// The ends of the windows that hold more than `most`, each with an arrival, and the most that any holds.
