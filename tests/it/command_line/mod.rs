@@ -1,7 +1,8 @@
-//! `imcast send` and `imcast plan`, run as a shell runs them.
+//! The program run as a shell runs it: `send`, `plan`, and `serve` where it does not start.
 
 mod sandbox;
 mod scripted;
+mod serve;
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
