@@ -166,11 +166,14 @@ impl Drop for TestGateway {
     }
 }
 
-/// All that a database holds, as text.
+/// All that a database of the shared server holds, as text: asked for at the server itself, since a proxy that a test
+/// put before it may need this thread.
 #[cfg(feature = "postgres")]
 fn dump(url: &str) -> Vec<u8> {
     let program = crate::cluster::programs().unwrap().join("pg_dump");
-    let dump = std::process::Command::new(program).args(["--inserts", "--dbname", url]).output().unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    let server = format!("postgres://postgres@{}/{name}", crate::cluster::shared().address());
+    let dump = std::process::Command::new(program).args(["--inserts", "--dbname", &server]).output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     dump.stdout
 }
