@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::message::Message;
-use crate::domain::recipients::RecipientList;
-use crate::domain::report::{Report, RouteReport};
+use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
+use crate::domain::recipients::{Positions, RecipientList};
+use crate::domain::report::{Report, RouteReport, Settled};
 use crate::domain::route::Route;
 
 /// Sends a short text to these.
@@ -52,4 +53,11 @@ pub(crate) fn ended(batch: Batch, routes: Vec<RouteReport>) -> Report {
         resends: Vec::new(),
         eta: None,
     }
+}
+
+/// Everybody at these positions accepted.
+pub(crate) fn accepted(positions: Positions) -> Settled {
+    let acceptance = Acceptance { evidence: Evidence::Explicit, message_id: None, provider_fields: None };
+    let outcomes = Outcomes::same(Outcome::Accepted(acceptance), positions.len());
+    Settled { positions, outcomes, attempts: 1 }
 }

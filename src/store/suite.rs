@@ -6,10 +6,11 @@ use crate::domain::batch::{Batch, Resend};
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::{Report, Status};
+use crate::domain::samples::accepted;
 use crate::store::durable::{
     Accepted, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
-use crate::store::stored::samples::{accepted, ended, numbered, same};
+use crate::store::stored::samples::{ended, numbered, same};
 use crate::store::{Filter, Link, Linked, Store};
 
 /// One engine under test.

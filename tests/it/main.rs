@@ -28,6 +28,7 @@ mod leaving;
 #[expect(dead_code, reason = "the crash rig uses the rest")]
 mod ledger;
 mod metrics;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod outages;
 mod outputs;
 mod process;

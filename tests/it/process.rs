@@ -110,6 +110,7 @@ impl Process {
     }
 
     /// Kills it; what it had logged that nobody has read.
+    #[cfg(feature = "sqlite")]
     pub(crate) async fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         let mut rest = Vec::new();

@@ -13,9 +13,9 @@ use crate::domain::batch::RetryUnknown;
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
 use crate::domain::report::Report;
+use crate::domain::samples::accepted;
 use crate::store::durable::{Durable as _, IdempotencyKey};
 use crate::store::model::{Doubt, ModelStore};
-use crate::store::stored::samples::accepted;
 use crate::store::{Store as _, StoreError};
 use crate::transport::TransportError;
 

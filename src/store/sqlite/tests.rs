@@ -5,9 +5,10 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
 use crate::store::settings::Settings;
-use crate::store::stored::samples::{accepted, ended, numbered, providers, same};
+use crate::store::stored::samples::{ended, numbered, providers, same};
 use crate::store::suite;
 
 /// A file of its own, and a clock.

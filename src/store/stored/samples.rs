@@ -78,19 +78,12 @@ pub(crate) fn numbered(number: u64, to: &[&str]) -> Arc<Report> {
     Arc::new(Report { completed_at: None, ..samples::ended(batch, vec![route]) })
 }
 
-/// Everybody at these positions accepted.
-pub(crate) fn accepted(positions: Positions) -> Settled {
-    let acceptance = Acceptance { evidence: Evidence::Explicit, message_id: None, provider_fields: None };
-    let outcomes = Outcomes::same(Outcome::Accepted(acceptance), positions.len());
-    Settled { positions, outcomes, attempts: 1 }
-}
-
 /// The same batch with everybody accepted, ended an hour after its creation.
 pub(crate) fn ended(report: &Report) -> Arc<Report> {
     let mut report = report.clone();
     for route in &mut report.routes {
         for positions in route.open_runs() {
-            route.settle(accepted(positions));
+            route.settle(samples::accepted(positions));
         }
         route.calls += 1;
     }

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
 use crate::store::postgres::tests::cluster::Flush;
 use crate::store::postgres::tests::proxy::Proxy;
-use crate::store::stored::samples::{accepted, ended, numbered};
+use crate::store::stored::samples::{ended, numbered};
 
 fn with_key(report: &Arc<Report>) -> NewBatch {
     let key = IdempotencyKey { caller: "".into(), key: "key".into(), fingerprint: [1; 32] };

@@ -6,9 +6,10 @@ use sqlx::query;
 
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
 use crate::store::postgres::lease::Keeper;
-use crate::store::stored::samples::{accepted, ended, numbered, same};
+use crate::store::stored::samples::{ended, numbered, same};
 
 fn chunk(range: std::ops::Range<u32>) -> Chunk {
     Chunk { route_index: 0, positions: Positions::Range(range) }

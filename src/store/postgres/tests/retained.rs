@@ -4,8 +4,9 @@ use sqlx::{Connection as _, query, query_scalar};
 
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
-use crate::store::stored::samples::{accepted, ended, numbered, same};
+use crate::store::stored::samples::{ended, numbered, same};
 
 /// The batches of these tests ended in 1970.
 const A_DAY: Duration = Duration::from_secs(24 * 3_600);
