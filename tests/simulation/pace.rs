@@ -26,11 +26,15 @@ struct Bucket {
 impl Bucket {
     /// In whole numbers: margins are given in hundredths.
     fn new(limit: u128, margin_percent: u128, largest_cost: u128) -> Self {
-        let spare = limit * (100 - margin_percent);
-        let burst = spare.max(largest_cost * 100).max(100);
-        let is_counted_per_second = burst > spare && burst * 10 <= limit * 100;
-        let rate = if is_counted_per_second { limit * 100 - burst } else { limit * margin_percent };
-        Self { rate: rate * (PARTS / 100), burst: burst * (PARTS / 100), missing: 0, at: 0 }
+        let spare = limit * (100 - margin_percent) * (PARTS / 100);
+        let burst = (spare / 2).max(largest_cost * PARTS).max(PARTS);
+        let is_counted_per_second = burst > spare && burst * 10 <= limit * PARTS;
+        let rate = if is_counted_per_second {
+            limit * PARTS - burst
+        } else {
+            limit * margin_percent * (PARTS / 100)
+        };
+        Self { rate, burst, missing: 0, at: 0 }
     }
 
     /// Nanoseconds until a call of this cost may start.
