@@ -163,7 +163,7 @@ pub fn parse(
 ) -> Result<Settings, LoadError> {
     let mut faults = Vec::new();
     let from_environment = environment::read(environment, &mut faults);
-    let from_file = tree::parse(text).unwrap_or_else(|detail| {
+    let mut from_file = tree::parse(text).unwrap_or_else(|detail| {
         faults.push(SettingFault::new(origin, detail));
         Table::new()
     });
@@ -171,6 +171,7 @@ pub fn parse(
         // What these sources meant to say is not known, so that more faults would only mislead.
         return Err(LoadError { faults });
     }
+    secret_file::give_way(&mut from_file, &from_environment);
     let mut given = tree::merge([from_file, from_environment]);
     // Before the defaults come in: a file may replace a value that has a default.
     secret_file::resolve(&mut given, read_file, &mut faults);

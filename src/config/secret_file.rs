@@ -13,6 +13,21 @@ const SUFFIX: &str = "_file";
 /// No secret is longer; what has no end is not a secret.
 const MOST_BYTES: u64 = 65_536;
 
+/// Takes out of `table` each `<key>` that `winner` gives as `<key>_file`, and the other way around: one source over
+/// another replaces a key, however either spells it.
+pub(super) fn give_way(table: &mut Table, winner: &Table) {
+    for (name, value) in winner {
+        if let ValueKind::Table(inner) = &value.kind {
+            if let Some(ValueKind::Table(mine)) = table.get_mut(name).map(|value| &mut value.kind) {
+                give_way(mine, inner);
+            }
+            continue;
+        }
+        let other = name.strip_suffix(SUFFIX).map_or_else(|| format!("{name}{SUFFIX}"), str::to_owned);
+        table.remove(&other);
+    }
+}
+
 /// Goes through the whole tree; `read_file` is asked for each file.
 pub(super) fn resolve(table: &mut Table, read_file: ReadFile<'_>, faults: &mut Vec<SettingFault>) {
     resolve_inside(table, "", read_file, faults);
@@ -61,8 +76,9 @@ fn resolve_inside(table: &mut Table, prefix: &str, read_file: ReadFile<'_>, faul
     }
 }
 
-/// The text of a file without the line ends at its end; paths are relative to the working directory. A fault does not repeat the path, which may be the
-/// secret itself by mistake.
+/// The text of a file without the line ends at its end; paths are relative to the working directory.
+///
+/// A fault does not repeat the path, which may be the secret itself by mistake.
 pub(super) fn contents(path: &str) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("the file cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(cannot)?;

@@ -383,6 +383,20 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 }
 
 #[test]
+fn the_environment_wins_over_the_file_also_where_one_of_them_names_a_file() {
+    let secret = file(b"four");
+    let path = secret.path().to_str().unwrap();
+    let rest = "[channels.a]\nprovider = \"letters\"\nbase_url = \"https://x.test\"\n";
+    let built = |secret_bytes: usize| {
+        vec![format!("channels.a.built: 1 north 1 ({secret_bytes}, None) https://x.test/ None 2s")]
+    };
+    let text = format!("{rest}secret_key = \"{CANARY}\"");
+    assert_eq!(faults(&text, &[("IMCAST__CHANNELS__A__SECRET_KEY_FILE", path)]), built(4));
+    let text = format!("{rest}secret_key_file = \"/nonexistent\"");
+    assert_eq!(faults(&text, &[("IMCAST__CHANNELS__A__SECRET_KEY", "five5")]), built(5));
+}
+
+#[test]
 fn a_channel_can_come_from_the_environment_alone() {
     let environment = [
         ("IMCAST__CHANNELS__P__PROVIDER", "pigeons"),
