@@ -23,6 +23,7 @@ use bytes::Bytes;
 use http::Request;
 use http::header::{ACCEPT, HeaderValue};
 use http_body_util::Full;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
@@ -110,12 +111,20 @@ impl Connection {
     /// One bound of time for all of it, the reading of the answer included.
     async fn exchange(&self, wire: WireRequest) -> Result<WireResponse, TransportError> {
         let timeout = wire.timeout;
+        let mut request = self.request(wire).map_err(|error| TransportError::Connect(error.into()))?;
+        let connection = capture_connection(&mut request);
         let exchange = async {
-            let request = self.request(wire).map_err(|error| TransportError::Connect(error.into()))?;
             let response = self.client.request(request).await.map_err(classify)?;
             answer::read(response, self.answer_bytes).await
         };
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(TransportError::Timeout))
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(result) => result,
+            // A time that is over before there is a connection to write to.
+            Err(elapsed) if connection.connection_metadata().is_none() => {
+                Err(TransportError::Connect(elapsed.into()))
+            }
+            Err(_) => Err(TransportError::Timeout),
+        }
     }
 
     fn request(&self, wire: WireRequest) -> Result<Request<Full<Bytes>>, http::Error> {

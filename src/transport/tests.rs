@@ -173,6 +173,18 @@ async fn silence_before_and_inside_the_answer_is_a_timeout() {
 }
 
 #[tokio::test]
+async fn a_time_that_is_over_before_the_connection_stands_is_a_connect_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("https://{}", listener.local_addr().unwrap());
+    // It takes the connection and says nothing about TLS.
+    let provider = async { listener.accept().await.unwrap() };
+    let mut request = post();
+    request.timeout = Duration::from_millis(100);
+    let (_silent, result) = tokio::join!(provider, send_to(&base_url, request));
+    assert!(matches!(result, Err(TransportError::Connect(_))), "{result:?}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_answer() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let answer = format!(
