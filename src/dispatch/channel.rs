@@ -1,6 +1,6 @@
 //! One channel at work: its connections, its turns, its bounds, its token.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -57,6 +57,9 @@ pub struct ChannelRuntime {
     /// Its part of what replicas share; `None` = the budgets are its own.
     pub(super) portions: Option<Arc<Portions>>,
     pub(super) metrics: ChannelMetrics,
+    /// The channel that goes on with its budgets: kept while batches run here, so that a third one finds it and the
+    /// budgets, even if it was removed meanwhile.
+    pub(super) successor: OnceLock<Arc<Self>>,
 }
 
 /// What a channel shares with the one that it replaces.
@@ -132,7 +135,7 @@ impl ChannelRuntime {
         let metrics = metrics.channel(&parts.name);
         let limits = parts.account.as_ref().map(|account| Arc::clone(&account.limits));
         let portions = Portions::new(store, limits);
-        Self { turns, gate, tokens, portions, metrics, parts }
+        Self { turns, gate, tokens, portions, metrics, parts, successor: OnceLock::new() }
     }
 
     /// Its name.

@@ -45,7 +45,7 @@ impl Dispatcher {
         let place = |next| match next {
             NextChannel::Kept(name) => before.get(&name).map(|kept| (name, Arc::clone(kept))),
             NextChannel::New(parts, predecessor) => {
-                Some((parts.name.clone(), Arc::new(successor(shared, *parts, predecessor))))
+                Some((parts.name.clone(), successor(shared, *parts, predecessor)))
             }
         };
         let next: Channels = next.into_iter().filter_map(place).collect();
@@ -56,7 +56,7 @@ impl Dispatcher {
     }
 }
 
-fn successor(shared: &Shared, parts: ChannelParts, predecessor: Predecessor) -> ChannelRuntime {
+fn successor(shared: &Shared, parts: ChannelParts, predecessor: Predecessor) -> Arc<ChannelRuntime> {
     let mut inheritance = Inheritance::none(&parts.channel, &shared.settings);
     let now = Instant::now();
     let (before, is_login) = match predecessor {
@@ -68,7 +68,7 @@ fn successor(shared: &Shared, parts: ChannelParts, predecessor: Predecessor) -> 
         Predecessor::Account(before) => (Some(before), false),
         Predecessor::Login(before) => (Some(before), true),
     };
-    if let Some(before) = before {
+    if let Some(before) = &before {
         inheritance.pacer = before.gate().share_pacer();
         budgets_of(&inheritance).change(budgets(&parts.channel, &shared.settings, now), now);
         if is_login {
@@ -79,7 +79,13 @@ fn successor(shared: &Shared, parts: ChannelParts, predecessor: Predecessor) -> 
             inheritance.tokens = Arc::clone(&before.tokens);
         }
     }
-    ChannelRuntime::with(parts, &shared.settings, &shared.metrics, &shared.store, inheritance)
+    let next = ChannelRuntime::with(parts, &shared.settings, &shared.metrics, &shared.store, inheritance);
+    let next = Arc::new(next);
+    if let Some(before) = before {
+        // One channel goes on with another; a second one would share its budgets all the same.
+        before.successor.get_or_init(|| Arc::clone(&next));
+    }
+    next
 }
 
 fn budgets_of(inheritance: &Inheritance) -> MutexGuard<'_, Pacer> {

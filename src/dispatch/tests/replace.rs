@@ -59,6 +59,22 @@ async fn a_channel_and_its_successor_keep_the_limit_of_their_account_together() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_successor_that_is_removed_is_found_while_batches_run_before_it() {
+    let starts = Arc::default();
+    let rig = Rig::new(paced(), noting(&starts));
+    let batch = rig.start(rig.batch(&IDS));
+    rig.replace(paced(), noting(&starts), Predecessor::Account);
+    let successor = Arc::downgrade(&rig.dispatcher.channel("fake").unwrap());
+    // The name goes to another account.
+    rig.replace(paced(), noting(&starts), |_| Predecessor::Nobody);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(successor.strong_count() > 0);
+    finish(&[batch]).await;
+    tokio::task::yield_now().await;
+    assert_eq!(successor.strong_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_whose_channel_is_gone_begins_with_nothing_saved_up() {
     let starts = Arc::default();
     let rig = Rig::new(paced(), noting(&starts));
