@@ -4,10 +4,32 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object as they stand, in order.
+/// Most members of one object: looking for repeated names takes time that grows with the square.
+pub const MOST_MEMBERS: usize = 1000;
+
+/// Keeps a member whose name was just read; of more than there may be one, which shows that there are too many.
+///
+/// An object of empty names costs more memory than its text otherwise.
+///
+/// # Errors
+/// If its value is no JSON.
+pub fn keep<'de: 'a, 'a, A: MapAccess<'de>>(
+    members: &mut Vec<(Cow<'a, str>, &'a RawValue)>,
+    name: Cow<'a, str>,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    if members.len() > MOST_MEMBERS {
+        map.next_value::<IgnoredAny>()?;
+    } else {
+        members.push((name, map.next_value()?));
+    }
+    Ok(())
+}
+
+/// The members of an object as they stand, in order, as far as [`keep`] keeps them.
 pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -23,7 +45,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some(key) = map.next_key::<Key<'de>>()? {
-                    members.push((key.0, map.next_value()?));
+                    keep(&mut members, key.0, &mut map)?;
                 }
                 Ok(members)
             }
@@ -75,5 +97,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
             }
         }
         deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_too_many_members_takes_no_more_memory_than_shows_it() {
+        let text = format!("{{{}\"\":0}}", "\"\":0,".repeat(5000));
+        let Members(members) = serde_json::from_str(&text).unwrap();
+        assert_eq!(members.len(), MOST_MEMBERS + 1);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::members::Members;
+use crate::adapter::fields::members::{MOST_MEMBERS, Members};
 use crate::domain::fault::{Fault, FaultCode, pointer_token};
 use crate::domain::json::{JsonText, JsonTextError, MAX_PASSTHROUGH_DEPTH, TextOrJson};
 
@@ -29,9 +29,6 @@ pub struct Fields<'a> {
     faults: Vec<Fault>,
     numbers: Numbers,
 }
-
-/// Most members of one object: looking for repeated names takes time that grows with the square.
-const MOST_MEMBERS: usize = 1000;
 
 /// What counts as a number or a boolean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +52,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Opens an object whose members were already taken apart.
+    /// Opens an object whose members were already taken apart by [`members::keep`].
     #[must_use]
     pub fn from_members(
         members: Vec<(Cow<'a, str>, &'a RawValue)>,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::adapter::fields::members::Key;
+use crate::adapter::fields::members::{Key, keep};
 use crate::adapter::fields::{Fields, Numbers};
 use crate::api::dto::entries::{Allowance, Entries, EntriesSeed, Reading};
 use crate::domain::fault::{Fault, FaultCode};
@@ -180,16 +180,23 @@ impl<'de, 'b> Visitor<'de> for SourceSeed<'b> {
                 }
                 ("to", _) => {
                     map.next_value::<IgnoredAny>()?;
-                    source.repeated.push("to");
+                    note(&mut source.repeated, "to");
                 }
                 ("routes", Some(_)) => {
                     map.next_value::<IgnoredAny>()?;
-                    source.repeated.push("routes");
+                    note(&mut source.repeated, "routes");
                 }
-                _ => source.members.push((name, map.next_value()?)),
+                _ => keep(&mut source.members, name, &mut map)?,
             }
         }
         Ok(Shape::Right(source))
+    }
+}
+
+/// Notes a name that is repeated, once.
+fn note(repeated: &mut Vec<&'static str>, name: &'static str) {
+    if !repeated.contains(&name) {
+        repeated.push(name);
     }
 }
 
