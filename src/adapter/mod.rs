@@ -248,6 +248,15 @@ pub struct Token {
     pub refresh_at: Option<SystemTime>,
 }
 
+impl Token {
+    /// Whether it still lives; one whose end is too far off to be a time lives until the provider refuses it.
+    #[must_use]
+    pub fn is_good(&self, now: SystemTime) -> bool {
+        let end = self.lifetime.and_then(|lifetime| self.issued_at.checked_add(lifetime));
+        end.is_none_or(|end| now < end)
+    }
+}
+
 /// Why no credential could be got or applied; nothing was sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AuthError {

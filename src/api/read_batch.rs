@@ -20,7 +20,7 @@ use crate::domain::report::Report;
 use crate::store::StoreError;
 
 /// How soon to come back while the store is away, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
+pub const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// How soon to look again after a batch that does not run here.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);

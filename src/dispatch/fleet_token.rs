@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How soon a store is asked again that is away.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
+/// A token that lives longer, a hundred years, is kept without an end: not every number is a time in a database.
+const MOST_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// What the sealed value is for.
 const PURPOSE: &str = "token";
 
@@ -89,7 +92,8 @@ impl Fleet<'_> {
         let kept = match &result {
             Ok(token) => match self.seal(token) {
                 Some(sealed) => {
-                    let lifetime = token.lifetime.map(|lifetime| lifetime.saturating_sub(begin.elapsed()));
+                    let lifetime = token.lifetime.filter(|lifetime| *lifetime < MOST_LIFETIME);
+                    let lifetime = lifetime.map(|lifetime| lifetime.saturating_sub(begin.elapsed()));
                     let token = NewToken { sealed, lifetime };
                     let kept = self.store.keep_token(Arc::clone(self.account), token).await;
                     kept.map(|version| known.store(version, Ordering::Relaxed))
@@ -122,8 +126,8 @@ impl Fleet<'_> {
         Some(Token {
             value: Secret::new(value),
             issued_at,
-            lifetime: shared.rest.map(|rest| shared.age + rest),
-            refresh_at: refresh_after.map(|after| issued_at + after),
+            lifetime: shared.rest.and_then(|rest| shared.age.checked_add(rest)),
+            refresh_at: refresh_after.and_then(|after| issued_at.checked_add(after)),
         })
     }
 

@@ -144,9 +144,8 @@ pub(super) async fn promote(store: &dyn Durable, running: &Running) {
     }
 }
 
-/// Lets no further call of a batch start, in this process and in the one that may go on with it.
+/// Lets the process that may go on with a batch start no further call of it either.
 pub(super) async fn cancel(store: Option<&dyn Durable>, running: &Running) {
-    running.cancel();
     let state = &running.0;
     if let Some(store) = store
         && state.is_durable()

@@ -39,6 +39,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::dispatch::cancel::Canceled;
 use crate::dispatch::channel::{ChannelParts, ChannelRuntime, ChannelStatus};
 use crate::dispatch::clock::{Clock, Randomness};
 use crate::dispatch::plan::{Plan, RouteFault};
@@ -70,7 +71,7 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     running: Mutex<HashMap<BatchId, Running>>,
     /// Canceled before they were in `running`.
-    canceled: Mutex<HashSet<BatchId>>,
+    canceled: Canceled,
     /// Tells whoever waits for it that a batch left `running`: it has ended and is recorded.
     left: Notify,
     /// Tells that a batch was written as ended whose callback is due.
@@ -110,7 +111,7 @@ impl Dispatcher {
             randomness,
             metrics,
             running: Mutex::default(),
-            canceled: Mutex::default(),
+            canceled: Canceled::default(),
             left: Notify::new(),
             callback_due: Notify::new(),
             resending: tokio::sync::Mutex::default(),

@@ -98,7 +98,7 @@ impl Portions {
             Ok(portion) if portion.calls > 0 => return share.fill(Instant::now(), asked_at, portion, slot),
             Ok(portion) => {
                 let spread = PAUSE.mul_f64(0.5 + asker.randomness.fraction());
-                portion.debt.saturating_sub(saved + HORIZON) + spread
+                portion.debt.saturating_sub(saved + HORIZON).saturating_add(spread)
             }
             Err(_) => AWAY_PAUSE,
         };

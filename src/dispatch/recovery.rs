@@ -4,7 +4,7 @@
 //! duplicates. What was planned is sent. What was done stays.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::{info, warn};
 
@@ -42,7 +42,7 @@ impl Dispatcher {
         // What this process has taken over and cannot send yet.
         let mut waiting = Vec::new();
         loop {
-            self.cancel_elsewhere(store).await;
+            self.heed_cancels(store, &mut waiting).await;
             let mut except: Vec<BatchId> = self.shared.running().keys().copied().collect();
             except.extend(waiting.iter().map(|unfinished: &Unfinished| unfinished.report.batch.id));
             let claimed = store.claim(MOST_AT_ONCE, except).await.unwrap_or_else(|error| {
@@ -61,17 +61,22 @@ impl Dispatcher {
         }
     }
 
-    /// Stops what another process was told to cancel.
-    async fn cancel_elsewhere(&self, store: &dyn Durable) {
-        match store.canceled_elsewhere().await {
-            Ok(canceled) => {
-                canceled.iter().filter_map(|id| self.running(*id)).for_each(|running| running.cancel())
-            }
-            Err(error) => warn!(%error, "Cancels of other processes cannot be read."),
+    /// Stops what was canceled since it was read.
+    async fn heed_cancels(&self, store: &dyn Durable, waiting: &mut [Unfinished]) {
+        let elsewhere = store.canceled_elsewhere().await.unwrap_or_else(|error| {
+            warn!(%error, "Cancels of other processes cannot be read.");
+            Vec::new()
+        });
+        elsewhere.iter().filter_map(|id| self.running(*id)).for_each(|running| running.cancel());
+        for unfinished in waiting {
+            let id = unfinished.report.batch.id;
+            unfinished.is_canceled |= self.shared.canceled.has(id) || elsewhere.contains(&id);
         }
+        self.shared.canceled.forget_old();
     }
 
-    /// Goes on with a batch, or ends it if its time is over; gives it back if neither is possible now.
+    /// Goes on with a batch, or ends it if it is canceled or its time is over; gives it back if neither is possible
+    /// now.
     async fn resume_or_end(
         &self,
         store: &dyn Durable,
@@ -88,11 +93,10 @@ impl Dispatcher {
             Err(Hindered::Waits(reason)) => reason,
         };
         let now = self.now();
-        if unfinished.report.batch.expires_at <= now {
-            let ended = store.finish(Arc::new(expired(&unfinished, now))).await;
-            match ended {
+        if let Some(failure) = unsent(&unfinished, now) {
+            match store.finish(Arc::new(ended(&unfinished, now, &failure))).await {
                 Ok(()) | Err(StoreError::Lost) => {
-                    self.shared.canceled().remove(&id);
+                    self.shared.canceled.forget(id);
                     return None;
                 }
                 Err(error) => warn!(batch.id = %id, %error, "The end of a batch cannot be written."),
@@ -130,6 +134,8 @@ impl Dispatcher {
             route.settle(settled);
         }
         report.routes.iter_mut().for_each(count_calls);
+        // The process before may not have come to writing that.
+        report.canceled |= report.has_canceled();
         plan.leave_open(&report, again);
         let places =
             enter(&plan, Duration::MAX).map_err(|overloaded| Hindered::Waits(overloaded.to_string()))?;
@@ -166,8 +172,20 @@ pub(super) fn lost_call(positions: Positions) -> Settled {
     Settled { positions, outcomes, attempts: 1 }
 }
 
-/// The report of a batch of which nothing more will be sent.
-fn expired(unfinished: &Unfinished, now: std::time::SystemTime) -> Report {
+/// Why nothing more of a batch will be sent; `None` = it may go on yet.
+fn unsent(unfinished: &Unfinished, now: SystemTime) -> Option<Failure> {
+    let (kind, hint) = if unfinished.is_canceled {
+        (FailureKind::Canceled, "the batch was canceled before this call started")
+    } else if unfinished.report.batch.expires_at <= now {
+        (FailureKind::Expired, "the batch's time was over before this call could start")
+    } else {
+        return None;
+    };
+    Some(Failure::gateway(kind).with_retryable(true).with_hint(hint))
+}
+
+/// The report of a batch of which nothing more will be sent, for this reason.
+fn ended(unfinished: &Unfinished, now: SystemTime, failure: &Failure) -> Report {
     let mut report = (*unfinished.report).clone();
     for Chunk { route_index, positions } in &unfinished.in_flight {
         if let Some(route) = report.routes.get_mut(*route_index) {
@@ -176,13 +194,12 @@ fn expired(unfinished: &Unfinished, now: std::time::SystemTime) -> Report {
     }
     for route in &mut report.routes {
         for positions in route.open_runs() {
-            let failure = Failure::gateway(FailureKind::Expired).with_retryable(true);
-            let failure = failure.with_hint("the batch's time was over before this call could start");
-            let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
+            let outcomes = Outcomes::same(Outcome::failed(failure.clone()), positions.len());
             route.settle(Settled { positions, outcomes, attempts: 0 });
         }
     }
     report.completed_at = Some(now);
+    report.canceled |= report.has_canceled();
     report
 }
 

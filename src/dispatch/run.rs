@@ -235,7 +235,7 @@ impl RouteRun {
         // What stands if the call is not tried again.
         let mut last = None;
         loop {
-            let (result, token) = match self.try_once(&trial, tries, &mut pass).await {
+            let (result, token) = match self.try_once(planned, &trial, tries, &mut pass).await {
                 Ok(tried) => tried,
                 Err(stop) => return self.stopped(stop, last, tries),
             };
@@ -291,11 +291,12 @@ impl RouteRun {
     /// One try. Once it is written, it is waited for whatever happens meanwhile.
     async fn try_once(
         &self,
+        planned: &PlannedRoute,
         trial: &Trial<'_>,
         tries: &mut Tries,
         pass: &mut Pass,
     ) -> Result<(Try, Option<Token>), Stop> {
-        let (request, token) = match self.unless_stopped(trial.request()).await? {
+        let (request, token) = match self.ready(planned, trial).await? {
             Ok(ready) => ready,
             Err(failure) => return Ok((Try::Unsent { failure, may_pass: false }, None)),
         };

@@ -138,7 +138,7 @@ pub(super) fn hand_over(shared: &Arc<Shared>, running: &Running, places: Vec<Pla
         Entry::Vacant(free) => drop(free.insert(running.clone())),
     }
     // Only now: a cancel either finds it there, or left word before.
-    if shared.canceled().remove(&running.id()) {
+    if shared.canceled.forget(running.id()) {
         running.cancel();
     }
     let span = tracing::debug_span!("batch", batch.id = %running.id());

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -112,6 +112,14 @@ impl TokenCache {
         grant.fixed().is_some() || self.good_token(now).is_some()
     }
 
+    /// How long no other request for a token is made because one has failed.
+    pub fn pause(&self, settings: &Settings) -> Duration {
+        let last_failure = lock(&self.last_failure);
+        last_failure
+            .as_ref()
+            .map_or(Duration::ZERO, |(at, _)| settings.token_wait.saturating_sub(at.elapsed()))
+    }
+
     /// Whether the token should be renewed in the background now; `true` at most once at a time.
     pub fn starts_renewal(&self, now: SystemTime) -> bool {
         let is_due = lock(&self.current)
@@ -165,10 +173,7 @@ impl TokenCache {
     }
 
     fn good_token(&self, now: SystemTime) -> Option<Token> {
-        let current = lock(&self.current);
-        let token = current.as_ref()?;
-        let is_good = token.lifetime.is_none_or(|lifetime| now < token.issued_at + lifetime);
-        is_good.then(|| token.clone())
+        lock(&self.current).as_ref().filter(|token| token.is_good(now)).cloned()
     }
 
     fn recent_failure(&self, settings: &Settings) -> Option<Failure> {

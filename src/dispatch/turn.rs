@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::adapter::Auth;
-use crate::dispatch::attempt::token_source;
+use crate::dispatch::attempt::{Ready, Trial, token_source};
 use crate::dispatch::gate::{Pass, call_messages};
 use crate::dispatch::plan::PlannedRoute;
 use crate::dispatch::portions::Asker;
@@ -52,6 +52,8 @@ impl RouteRun {
     ) -> Result<Turn, Stop> {
         self.wait_for_circuit(planned).await?;
         self.check_start()?;
+        // Before the turn, so that calls that wait for a token stand in nobody's way.
+        self.wait_for_token(planned).await?.map_err(Stop::Failed)?;
         let turns = Arc::clone(&planned.channel.turns);
         let permit = match Arc::clone(&turns).try_acquire_owned() {
             Ok(permit) => permit,
@@ -125,7 +127,7 @@ impl RouteRun {
         let channel = &planned.channel;
         loop {
             // The token first: calls that waited for one after their time had come would leave all together.
-            if !self.has_token(planned) && self.unless_stopped(self.fetch_token(planned)).await?.is_err() {
+            if self.wait_for_token(planned).await?.is_err() {
                 // The try will hear the same at once, and sends nothing.
                 return Ok(());
             }
@@ -155,6 +157,23 @@ impl RouteRun {
         }
     }
 
+    /// The request of one try with its credential, or why it can have none.
+    pub(super) async fn ready(
+        &self,
+        planned: &PlannedRoute,
+        trial: &Trial<'_>,
+    ) -> Result<Result<Ready, Failure>, Stop> {
+        loop {
+            match self.unless_stopped(trial.request()).await? {
+                // The token went between the call's turn and now: with the next one it takes another turn.
+                Err(failure) if self.waits_for_token(planned, &failure) => {
+                    self.spend_budget(planned, trial.positions.len()).await?;
+                }
+                done => return Ok(done),
+            }
+        }
+    }
+
     /// Slows the channel down because the provider refused a call for its rate, on every replica.
     pub(super) fn hold(&self, planned: &PlannedRoute, pause: Duration) {
         planned.channel.hold(pause);
@@ -162,6 +181,27 @@ impl RouteRun {
             let terms = planned.channel.budget_terms();
             self.shared().tasks.spawn(async move { portions.hold(terms, pause).await });
         }
+    }
+
+    /// Waits for a token, where one is needed; why there is none, for those that do not wait until there is.
+    async fn wait_for_token(&self, planned: &PlannedRoute) -> Result<Result<(), Failure>, Stop> {
+        while !self.has_token(planned) {
+            match self.unless_stopped(self.fetch_token(planned)).await? {
+                Err(failure) if self.waits_for_token(planned, &failure) => {
+                    let pause = planned.channel.tokens.pause(&self.shared().settings);
+                    self.unless_stopped(tokio::time::sleep(pause)).await?;
+                }
+                // Also one that is over already: what the provider says of it decides.
+                fetched => return Ok(fetched),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Lets a durable batch wait while the provider cannot grant a token; others fail fast.
+    fn waits_for_token(&self, planned: &PlannedRoute, failure: &Failure) -> bool {
+        let needs_token = matches!(planned.channel.channel().auth, Auth::Token(_));
+        needs_token && failure.retryable && self.state.is_durable()
     }
 
     /// Makes sure that there is a token, where one is needed.

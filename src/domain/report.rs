@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::domain::batch::Batch;
+use crate::domain::failure::FailureKind;
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::outcome::{Counts, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList, narrow};
@@ -316,6 +317,15 @@ impl Report {
             counts += route.counts();
         }
         counts
+    }
+
+    /// Whether a cancel decided about somebody.
+    #[must_use]
+    pub fn has_canceled(&self) -> bool {
+        let decided = self.routes.iter().flat_map(|route| &route.settled);
+        decided.flat_map(|settled| settled.outcomes.distinct()).any(
+            |outcome| matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Canceled),
+        )
     }
 
     /// Whether the batch is over.

@@ -20,7 +20,7 @@ use crate::store::{Store as _, StoreError};
 use crate::transport::TransportError;
 
 /// A process's life: what is left of its work when the runtime is dropped is what a kill leaves.
-fn process<T>(life: impl Future<Output = T>) -> T {
+pub(super) fn process<T>(life: impl Future<Output = T>) -> T {
     runtime().block_on(life)
 }
 
@@ -28,12 +28,12 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
-fn setup() -> Setup {
+pub(super) fn setup() -> Setup {
     Setup { recipients_per_call: 1, max_in_flight: 1, ..Setup::default() }
 }
 
 /// Answers after a second, and writes down in the store's own log when a call went out.
-fn script(store: &ModelStore, answer: &'static str) -> Script {
+pub(super) fn script(store: &ModelStore, answer: &'static str) -> Script {
     let store = store.clone();
     Arc::new(move |_, request| {
         let text = String::from_utf8(request.body.to_vec()).unwrap();
@@ -46,7 +46,7 @@ fn script(store: &ModelStore, answer: &'static str) -> Script {
     })
 }
 
-fn rig(store: &ModelStore, script: Script) -> Rig {
+pub(super) fn rig(store: &ModelStore, script: Script) -> Rig {
     Rig::new(Setup { store: Arc::new(store.clone()), ..setup() }, script)
 }
 
@@ -54,7 +54,7 @@ fn terms(key: Option<IdempotencyKey>) -> Terms {
     Terms { patience: Duration::MAX, is_durable: true, key }
 }
 
-async fn start(rig: &Rig, to: &[&str], retry_unknown: RetryUnknown) -> Running {
+pub(super) async fn start(rig: &Rig, to: &[&str], retry_unknown: RetryUnknown) -> Running {
     let mut batch = rig.batch(to);
     batch.retry_unknown = retry_unknown;
     let plan = rig.dispatcher.plan(batch).ok().unwrap();
@@ -65,7 +65,7 @@ async fn start(rig: &Rig, to: &[&str], retry_unknown: RetryUnknown) -> Running {
 }
 
 /// The first process: dies after `seconds`.
-fn die_after(store: &ModelStore, seconds: f64, retry_unknown: RetryUnknown) -> BatchId {
+pub(super) fn die_after(store: &ModelStore, seconds: f64, retry_unknown: RetryUnknown) -> BatchId {
     process(async {
         let rig = rig(store, script(store, "ok"));
         let running = start(&rig, &["a", "b", "c"], retry_unknown).await;
@@ -75,7 +75,7 @@ fn die_after(store: &ModelStore, seconds: f64, retry_unknown: RetryUnknown) -> B
 }
 
 /// The next process: goes on until the batch is over.
-fn go_on(store: &ModelStore, id: BatchId, answer: &'static str) -> Arc<Report> {
+pub(super) fn go_on(store: &ModelStore, id: BatchId, answer: &'static str) -> Arc<Report> {
     process(async {
         let rig = rig(store, script(store, answer));
         rig.dispatcher.recover();
@@ -89,31 +89,9 @@ fn go_on(store: &ModelStore, id: BatchId, answer: &'static str) -> Arc<Report> {
     })
 }
 
-fn calls(store: &ModelStore) -> Vec<String> {
+pub(super) fn calls(store: &ModelStore) -> Vec<String> {
     let log = store.log();
     log.iter().filter_map(|line| line.strip_prefix("call ")).map(str::to_owned).collect()
-}
-
-#[test]
-fn a_cancel_that_comes_before_the_batch_is_taken_over_stops_it() {
-    let store = ModelStore::default();
-    let id = die_after(&store, 0.5, RetryUnknown::Never);
-    let report = process(async {
-        let rig = rig(&store, script(&store, "ok"));
-        rig.dispatcher.cancel(id).await.unwrap();
-        // What was read before the cancel was written does not show it.
-        store.shared.lock().unwrap().forget_cancel(id);
-        rig.dispatcher.recover();
-        loop {
-            let report = store.find(id).await.unwrap().unwrap();
-            if report.is_over() {
-                return report;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    assert!(report.canceled);
-    assert_eq!(calls(&store), ["a"]);
 }
 
 #[test]

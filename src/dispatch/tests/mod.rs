@@ -1,6 +1,7 @@
 //! The engine as a whole, on a paused clock, with a made-up provider behind a scripted transport.
 
 mod bad_days;
+mod cancel;
 mod delivery;
 mod durable;
 mod log;

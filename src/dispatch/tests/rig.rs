@@ -316,7 +316,7 @@ impl TokenGrant for Grant {
             let failure = Box::new(Failure::provider(FailureKind::Authentication));
             return Err(AuthError::Refused { failure });
         }
-        let refresh_at = Some(now + self.lifetime.mul_f64(0.9));
+        let refresh_at = now.checked_add(self.lifetime / 10 * 9);
         Ok(Token { value: Secret::new(text), issued_at: now, lifetime: Some(self.lifetime), refresh_at })
     }
 

@@ -193,7 +193,12 @@ fn tokens(provider: &Arc<Mutex<Tokens>>) -> Script {
 }
 
 fn with_token(store: &SharedStore, provider: &Arc<Mutex<Tokens>>, secret: &str) -> Rig {
-    let grant = Grant { secret: Secret::new(secret), ..Grant::new(Duration::from_secs(1000)) };
+    living(store, provider, secret, Duration::from_secs(1000))
+}
+
+/// With tokens that live so long.
+fn living(store: &SharedStore, provider: &Arc<Mutex<Tokens>>, secret: &str, lifetime: Duration) -> Rig {
+    let grant = Grant { secret: Secret::new(secret), ..Grant::new(lifetime) };
     let auth = Auth::Token(Box::new(grant));
     let setup = Setup { max_in_flight: 200, auth, store: Arc::new(store.clone()), ..Setup::default() };
     Rig::new(setup, tokens(provider))
@@ -229,6 +234,14 @@ async fn one_request_for_a_token_serves_all_replicas() {
     sleep(Duration::from_secs(60)).await;
     send_all(&rigs).await;
     assert_eq!(provider.lock().unwrap().grants, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_lives_beyond_all_time_is_shared() {
+    let (store, provider) = (SharedStore::new(), Arc::new(Mutex::new(Tokens::default())));
+    let rigs = [(); 2].map(|()| living(&store, &provider, "hunter2", Duration::from_secs(u64::MAX)));
+    send_all(&rigs).await;
+    assert_eq!(provider.lock().unwrap().grants, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -159,7 +159,8 @@ impl Shared for SharedStore {
         self.answer(move |kept| {
             let now = Instant::now();
             let version = kept.tokens.get(&account).map_or(0, |token| token.version) + 1;
-            let expires_at = new.lifetime.map(|lifetime| now + lifetime);
+            // As a database would say of a time that it does not have.
+            let expires_at = new.lifetime.map(|lifetime| now.checked_add(lifetime).expect("no such time"));
             let token = Token { version, sealed: new.sealed, issued_at: now, expires_at, fetch_until: now };
             kept.tokens.insert(account, token);
             version

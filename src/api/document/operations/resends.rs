@@ -56,7 +56,8 @@ fn cancel() -> Described {
         "batches",
         "Cancel",
         "Calls in flight finish; whoever was not called becomes `failed` / `canceled`. Waits for the calls in \
-         flight like a send. A batch that is over stays as it is.",
+         flight like a send. A batch that is over stays as it is. If the cancel cannot be written in time, a batch \
+         that runs in the answering process is stopped all the same, and writing goes on.",
     );
     let canceled = only("Nobody was called", include_str!("../examples/report_canceled.json"));
     let operation = start
