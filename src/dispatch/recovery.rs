@@ -39,20 +39,15 @@ impl Dispatcher {
 
     async fn recover_for_ever(&self) {
         let Some(store) = self.shared.store.durable() else { return };
-        // What this process has taken over and cannot send yet.
         let mut waiting = Vec::new();
         loop {
             self.heed_cancels(store, &mut waiting).await;
-            let mut except: Vec<BatchId> = self.shared.running().keys().copied().collect();
-            except.extend(waiting.iter().map(|unfinished: &Unfinished| unfinished.report.batch.id));
-            let claimed = store.claim(MOST_AT_ONCE, except).await.unwrap_or_else(|error| {
-                warn!(%error, "Unfinished batches cannot be read.");
-                Vec::new()
-            });
+            let is_full = waiting.iter().any(|waiting: &Waiting| waiting.is_for_room);
+            let claimed = if is_full { Vec::new() } else { self.claim(store, &waiting).await };
             let may_have_more = claimed.len() == MOST_AT_ONCE;
-            let known_count = waiting.len();
-            for (index, unfinished) in std::mem::take(&mut waiting).into_iter().chain(claimed).enumerate() {
-                let is_new = index >= known_count;
+            let known = std::mem::take(&mut waiting).into_iter().map(|waiting| (waiting.unfinished, false));
+            let new = claimed.into_iter().map(|unfinished| (unfinished, true));
+            for (unfinished, is_new) in known.chain(new) {
                 waiting.extend(self.resume_or_end(store, unfinished, is_new).await);
             }
             if !may_have_more {
@@ -61,14 +56,24 @@ impl Dispatcher {
         }
     }
 
+    /// Takes over what nobody works on.
+    async fn claim(&self, store: &dyn Durable, waiting: &[Waiting]) -> Vec<Unfinished> {
+        let mut except: Vec<BatchId> = self.shared.running().keys().copied().collect();
+        except.extend(waiting.iter().map(|waiting| waiting.unfinished.report.batch.id));
+        store.claim(MOST_AT_ONCE, except).await.unwrap_or_else(|error| {
+            warn!(%error, "Unfinished batches cannot be read.");
+            Vec::new()
+        })
+    }
+
     /// Stops what was canceled since it was read.
-    async fn heed_cancels(&self, store: &dyn Durable, waiting: &mut [Unfinished]) {
+    async fn heed_cancels(&self, store: &dyn Durable, waiting: &mut [Waiting]) {
         let elsewhere = store.canceled_elsewhere().await.unwrap_or_else(|error| {
             warn!(%error, "Cancels of other processes cannot be read.");
             Vec::new()
         });
         elsewhere.iter().filter_map(|id| self.running(*id)).for_each(|running| running.cancel());
-        for unfinished in waiting {
+        for Waiting { unfinished, .. } in waiting {
             let id = unfinished.report.batch.id;
             unfinished.is_canceled |= self.shared.canceled.has(id) || elsewhere.contains(&id);
         }
@@ -82,15 +87,16 @@ impl Dispatcher {
         store: &dyn Durable,
         unfinished: Unfinished,
         is_new: bool,
-    ) -> Option<Unfinished> {
+    ) -> Option<Waiting> {
         let id = unfinished.report.batch.id;
-        let reason = match self.resume(store, &unfinished).await {
+        let (reason, is_for_room) = match self.resume(store, &unfinished).await {
             Ok(()) => {
                 info!(batch.id = %id, "A batch goes on that another process began.");
                 return None;
             }
             Err(Hindered::Lost) => return None,
-            Err(Hindered::Waits(reason)) => reason,
+            Err(Hindered::Full(reason)) => (reason, true),
+            Err(Hindered::Waits(reason)) => (reason, false),
         };
         let now = self.now();
         if let Some(failure) = unsent(&unfinished, now) {
@@ -104,7 +110,7 @@ impl Dispatcher {
         } else if is_new {
             warn!(batch.id = %id, reason, "A batch that another process began has to wait.");
         }
-        Some(unfinished)
+        Some(Waiting { unfinished, is_for_room })
     }
 
     /// Goes on with a batch.
@@ -114,31 +120,35 @@ impl Dispatcher {
     async fn resume(&self, store: &dyn Durable, unfinished: &Unfinished) -> Result<(), Hindered> {
         let mut report = (*unfinished.report).clone();
         let mut plan = Plan::resumed(&self.shared, &report).map_err(Hindered::Waits)?;
-        let mut again = Vec::new();
+        let (mut again, mut lost) = (Vec::new(), Vec::new());
         for chunk in &unfinished.in_flight {
             let Some(route) = report.routes.get_mut(chunk.route_index) else { continue };
             let is_repeatable =
                 report.batch.retry_unknown == RetryUnknown::Allowed && !plan.is_everyone(chunk.route_index);
             if is_repeatable {
                 again.push(chunk.clone());
-                continue;
+            } else {
+                let settled = lost_call(chunk.positions.clone());
+                route.settle(settled.clone());
+                lost.push((chunk.route_index, settled));
             }
-            let settled = lost_call(chunk.positions.clone());
-            let written = store.settle(report.batch.id, chunk.route_index, settled.clone()).await;
+        }
+        report.routes.iter_mut().for_each(count_calls);
+        // The process before may not have come to writing that.
+        report.canceled |= report.has_canceled();
+        plan.leave_open(&report, again);
+        // Before anything is written: a batch without room comes here again and again.
+        let places =
+            enter(&plan, Duration::MAX).map_err(|overloaded| Hindered::Full(overloaded.to_string()))?;
+        for (route_index, settled) in lost {
+            let written = store.settle(report.batch.id, route_index, settled).await;
             written.map_err(|error| match error {
                 StoreError::Lost => Hindered::Lost,
                 StoreError::Away(_) | StoreError::Unsettled | StoreError::Corrupt(_) => {
                     Hindered::Waits(error.to_string())
                 }
             })?;
-            route.settle(settled);
         }
-        report.routes.iter_mut().for_each(count_calls);
-        // The process before may not have come to writing that.
-        report.canceled |= report.has_canceled();
-        plan.leave_open(&report, again);
-        let places =
-            enter(&plan, Duration::MAX).map_err(|overloaded| Hindered::Waits(overloaded.to_string()))?;
         let running = Running::resumed(plan, &report);
         if unfinished.is_canceled {
             running.cancel();
@@ -152,8 +162,17 @@ impl Dispatcher {
 enum Hindered {
     /// Yet another process has it.
     Lost,
-    /// It has to wait; why, for operators.
+    /// The channels have no room for it; why, for operators.
+    Full(String),
+    /// It has to wait for something else; why, for operators.
     Waits(String),
+}
+
+/// What this process has taken over and cannot send yet.
+struct Waiting {
+    unfinished: Unfinished,
+    /// Nothing more is taken over meanwhile: other processes may have room, and memory here is bounded.
+    is_for_room: bool,
 }
 
 /// Counts the calls that the process before made: it wrote their number only at the end.

@@ -104,7 +104,12 @@ impl Drop for Work {
     fn drop(&mut self) {
         if !self.state.is_finished() && !self.state.has_left() {
             // A panic of ours came this far: nobody may wait for ever.
-            self.end();
+            let report = self.end();
+            if std::thread::panicking() {
+                // Here nothing can be waited for.
+                let (shared, state) = (Arc::clone(&self.shared), Arc::clone(&self.state));
+                self.shared.tasks.spawn(async move { journal::finish(&shared, &state, report).await });
+            }
         }
         self.shared.forget(self.state.plan.batch.id);
     }

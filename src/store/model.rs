@@ -257,7 +257,11 @@ impl Durable for ModelStore {
                 in_flight: row.in_flight.clone(),
                 is_canceled: row.is_canceled,
             });
-            unfinished.take(most).collect()
+            let unfinished: Vec<_> = unfinished.take(most).collect();
+            if !unfinished.is_empty() {
+                kept.log.push(format!("claim {}", unfinished.len()));
+            }
+            unfinished
         })
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use crate::dispatch::running::Running;
+use crate::dispatch::settings::Settings;
 use crate::dispatch::start::{StartError, Started, Terms};
 use crate::dispatch::tests::rig::{Rig, Script, ScriptFuture, Setup, body, words};
 use crate::domain::batch::RetryUnknown;
@@ -117,6 +118,48 @@ fn after_a_kill_what_was_out_is_unknown_what_was_done_stays_and_the_rest_is_sent
     assert_eq!(words(&report), ["accepted:1", "unknown:internal:1", "accepted:1"]);
     assert_eq!((report.routes[0].calls, report.routes[0].retries), (3, 0));
     assert_eq!(calls(&store), ["a", "b", "c"]);
+}
+
+#[test]
+fn what_there_is_no_room_for_is_neither_written_nor_followed_by_more() {
+    let store = ModelStore::default();
+    process(async {
+        let setup = Setup { max_in_flight: 1000, store: Arc::new(store.clone()), ..setup() };
+        let rig = Rig::new(setup, script(&store, "ok"));
+        for _ in 0..150 {
+            start(&rig, &["a"], RetryUnknown::Never).await;
+        }
+        // The calls for everybody are out.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    });
+    let before = store.log().len();
+    process(async {
+        let settings = Settings { channel_routes: 1, ..Settings::for_tests() };
+        let setup = Setup { settings, store: Arc::new(store.clone()), ..setup() };
+        let rig = Rig::new(setup, script(&store, "ok"));
+        rig.dispatcher.recover();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    });
+    // One has room, and is over at once, since all that was out is lost; of the others nothing is written.
+    assert_eq!(store.log()[before..], ["claim 100", "settle 0", "finish"]);
+}
+
+#[test]
+fn a_batch_that_ends_by_a_fault_of_ours_is_written_as_ended() {
+    let store = ModelStore::default();
+    process(async {
+        let panics: Script = Arc::new(|_, _| panic!("planted"));
+        let rig = rig(&store, panics);
+        let id = start(&rig, &["a"], RetryUnknown::Never).await.id();
+        let is_over = async {
+            while !store.find(id).await.unwrap().unwrap().is_over() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), is_over).await.unwrap();
+        let report = store.find(id).await.unwrap().unwrap();
+        assert_eq!(words(&report), ["unknown:internal:1"]);
+    });
 }
 
 #[test]
