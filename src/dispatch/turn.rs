@@ -206,13 +206,18 @@ impl RouteRun {
 
     /// Makes sure that there is a token, where one is needed.
     async fn fetch_token(&self, planned: &PlannedRoute) -> Result<(), Failure> {
-        match &planned.channel.channel().auth {
-            Auth::Sign(_) => Ok(()),
-            Auth::Token(grant) => {
-                let source = token_source(self.shared(), &planned.channel, &**grant);
-                planned.channel.tokens.get(source).await.map(drop)
+        let (shared, channel) = (Arc::clone(&self.shared), Arc::clone(&planned.channel));
+        // A task of its own: whoever stops waiting leaves the token to the others.
+        let fetched = self.shared.tasks.spawn(async move {
+            match &channel.channel().auth {
+                Auth::Sign(_) => Ok(()),
+                Auth::Token(grant) => {
+                    let source = token_source(&shared, &channel, &**grant);
+                    channel.tokens.get(source).await.map(drop)
+                }
             }
-        }
+        });
+        fetched.await.unwrap_or_else(|_| Err(Failure::gateway(FailureKind::Internal)))
     }
 
     fn has_token(&self, planned: &PlannedRoute) -> bool {

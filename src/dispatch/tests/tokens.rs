@@ -35,6 +35,27 @@ async fn a_thousand_sends_without_a_token_fetch_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_stops_waiting_for_a_token_leaves_it_to_the_others() {
+    let script: Script = Arc::new(|_, request| {
+        let is_grant = request.body == "grant";
+        Box::pin(async move {
+            if is_grant {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            body(if is_grant { "t" } else { "ok" })
+        })
+    });
+    let rig = rig(3600, script);
+    let first = rig.start(rig.batch(&["a"]));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = rig.start(rig.batch(&["b"]));
+    first.cancel();
+    assert!(second.finished(Duration::from_secs(60)).await);
+    assert_eq!(words(&first.report()), ["failed:canceled:0"]);
+    assert_eq!(rig.sent(), ["grant", "t:b"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_costs_one_fetch_and_one_repeat() {
     let rig = rig(
         3600,
