@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -71,6 +71,8 @@ pub struct Opening {
 pub struct PostgresStore {
     memory: MemoryStore,
     pool: PgPool,
+    /// Turns of lists, fewer than there are connections: no change, no key and no probe waits for a list.
+    lists: Semaphore,
     holding: Arc<Holding>,
     records: mpsc::Sender<BatchRows>,
     dropped: Arc<AtomicU64>,
@@ -154,7 +156,7 @@ impl Store for PostgresStore {
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
         Box::pin(async move {
             // Those that memory has and the database does not are about to be written.
-            let mut lines = read::list(&self.pool, &filter).await?;
+            let mut lines = read::list(&self.pool, &self.lists, &filter).await?;
             let most = filter.most;
             lines.extend(self.memory.list(filter).await?);
             // Stable, so that what is written comes first.

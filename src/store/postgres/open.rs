@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _, query};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -118,6 +118,7 @@ impl PostgresStore {
         Ok(Self {
             memory,
             pool,
+            lists: Semaphore::new(turns_of_lists(opening.connections)),
             holding,
             records,
             dropped,
@@ -140,6 +141,11 @@ fn options(opening: &Opening) -> Result<PgConnectOptions, OpenError> {
         Some(_) => options,
     };
     Ok(options.disable_statement_logging())
+}
+
+/// Half of the connections; with only one there is nothing to choose.
+fn turns_of_lists(connections: u32) -> usize {
+    usize::try_from((connections / 2).max(1)).unwrap_or(1)
 }
 
 fn pool(options: &PgConnectOptions, connections: u32) -> sqlx::PgPool {
@@ -222,6 +228,7 @@ fn migrator() -> Migrator {
         ("batches", include_str!("../../../migrations/postgres/0001_batches.sql").into_sql_str()),
         ("replicas", include_str!("../../../migrations/postgres/0002_replicas.sql").into_sql_str()),
         ("shared", include_str!("../../../migrations/postgres/0003_shared.sql").into_sql_str()),
+        ("lists", include_str!("../../../migrations/postgres/0004_lists.sql").into_sql_str()),
     ];
     let migrations = (1..).zip(tables).map(|(version, (name, tables))| {
         Migration::new(version, name.into(), MigrationType::Simple, tables, false)

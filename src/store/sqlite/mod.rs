@@ -60,6 +60,8 @@ pub struct SqliteStore {
     changes: mpsc::Sender<Job>,
     records: mpsc::Sender<Job>,
     readers: SqlitePool,
+    /// Reads lists, which may take their time.
+    lists: SqlitePool,
     providers: Providers,
     now: Now,
     orphans: Arc<Orphans>,
@@ -74,6 +76,7 @@ impl SqliteStore {
     pub async fn close(&self) {
         self.closing.cancel();
         self.readers.close().await;
+        self.lists.close().await;
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -140,7 +143,7 @@ impl Store for SqliteStore {
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
         Box::pin(async move {
             // Those that memory has and the file does not are about to be written.
-            let written = read::list(&self.readers, &filter).await?;
+            let written = read::list(&self.lists, &filter).await?;
             let most = filter.most;
             let mut lines = self.memory.list(filter).await?;
             lines.extend(written);

@@ -3,11 +3,15 @@
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
+use sqlx::{QueryBuilder, Row as _};
+
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::report::Status;
 use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
 use crate::store::settings::Settings;
+use crate::store::stored::listing::push_filter;
 use crate::store::stored::samples::{ended, numbered, providers, same};
 use crate::store::suite;
 
@@ -290,5 +294,61 @@ async fn what_cannot_be_read_is_said_and_does_not_hold_up_the_rest() {
     let claimed = store.claim(9, Vec::new()).await.unwrap();
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].report.batch.id, BatchId::new(2, 7));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_list_looks_at_rows_that_an_index_could_have_passed_over() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    for first_page in suite::filters() {
+        let next_page = Filter { before: Some(BatchId::new(7, 7)), ..first_page.clone() };
+        for filter in [first_page, next_page] {
+            let mut plan = QueryBuilder::new("EXPLAIN QUERY PLAN SELECT id");
+            push_filter(&mut plan, &filter);
+            let steps = plan.build().fetch_all(&store.readers).await.unwrap();
+            let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+            let start = match &filter {
+                Filter { caller: None, status: Some(Status::Processing), .. } => "USING INDEX batches_open",
+                Filter { caller: None, status: Some(Status::Canceled), .. } => "USING INDEX batches_stopped",
+                Filter { caller: None, channel: Some(_), .. } => "USING INDEX routes_channel (channel=?",
+                // Nearly every row is a line of the page.
+                Filter { caller: None, before: None, .. } => "SCAN batches",
+                Filter { caller: None, .. } => "USING PRIMARY KEY (id<?)",
+                Filter { status: Some(Status::Processing), .. } => "batches_caller_open (caller=?",
+                Filter { status: Some(Status::Canceled), .. } => "batches_caller_stopped (caller=?",
+                Filter { .. } => "batches_caller (caller=?",
+            };
+            assert!(steps[0].contains(start), "{filter:?}: {steps:?}");
+            assert_eq!(filter.before.is_some(), steps[0].contains("<?"), "{filter:?}: {steps:?}");
+            assert!(steps[1..].iter().all(|step| !step.starts_with("SCAN")), "{filter:?}: {steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("B-TREE")), "{filter:?}: {steps:?}");
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_probe_no_key_and_no_report_waits_for_lists() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    let report = numbered(1, &["a"]);
+    accept(&store, &report).await.unwrap();
+    let mut lists = Vec::new();
+    for _ in 0..store.lists.options().get_max_connections() {
+        lists.push(store.lists.acquire().await.unwrap());
+    }
+    let others = async {
+        store.check().await.unwrap();
+        assert_eq!(store.find_key("".into(), "key".into()).await.unwrap(), None);
+        assert!(store.find(report.batch.id).await.unwrap().is_some());
+    };
+    let mut list = store.list(Filter { most: 9, ..Filter::default() });
+    tokio::select! {
+        biased;
+        lines = &mut list => panic!("it did not wait for its turn: {lines:?}"),
+        () = others => drop(lists),
+    }
+    assert_eq!(list.await.unwrap().len(), 1);
     store.close().await;
 }

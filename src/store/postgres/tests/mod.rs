@@ -3,6 +3,7 @@
 #[path = "../../../../tests/it/cluster.rs"]
 mod cluster;
 mod crashes;
+mod lists;
 mod opening;
 mod proxy;
 mod replicas;
