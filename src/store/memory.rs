@@ -84,10 +84,10 @@ impl Store for MemoryStore {
 
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
         let kept = self.kept();
-        let reports = kept.order.iter().rev().filter_map(|(id, _)| kept.reports.get(id));
-        let found =
-            reports.filter(|report| filter.takes(report)).take(filter.most).map(|report| Summary::of(report));
-        let found = found.collect();
+        let mut taken: Vec<_> = kept.reports.values().filter(|report| filter.takes(report)).collect();
+        // They are kept in the order of their ends, which is not that of a list.
+        taken.sort_unstable_by_key(|report| std::cmp::Reverse(report.batch.id));
+        let found = taken.into_iter().take(filter.most).map(|report| Summary::of(report)).collect();
         drop(kept);
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -135,6 +135,21 @@ mod tests {
         assert_eq!(kept(2, 1 << 20).await, [4, 5]);
         assert_eq!(kept(10, 3 * REPORT_BYTES).await, [3, 4, 5]);
         assert_eq!(kept(0, 1 << 20).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn pages_hold_every_batch_whatever_the_order_of_their_ends() {
+        let store = MemoryStore::new(Settings { memory_batches: 9, memory_bytes: 1 << 20 });
+        for number in [3, 2, 4, 1] {
+            store.record(report(number)).await.unwrap();
+        }
+        let mut filter = Filter { most: 1, ..Filter::default() };
+        let mut listed = Vec::new();
+        while let Some(line) = store.list(filter.clone()).await.unwrap().pop() {
+            listed.push(line.id);
+            filter.before = Some(line.id);
+        }
+        assert_eq!(listed, [4, 3, 2, 1].map(|number| BatchId::new(number, 0)));
     }
 
     #[tokio::test]
