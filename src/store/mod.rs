@@ -1,6 +1,8 @@
 //! Where batches are kept: finished ones for a while, durable ones from before their first call.
 
 pub mod durable;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod linking;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;

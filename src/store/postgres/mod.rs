@@ -42,6 +42,7 @@ use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
+use crate::store::linking::{self, Written};
 use crate::store::memory::MemoryStore;
 use crate::store::postgres::change::{Change, Done, make};
 use crate::store::postgres::holding::Holding;
@@ -106,11 +107,6 @@ impl PostgresStore {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
-        let done = self.change(Change::Link(link)).await?;
-        if let Done::Linked(linked) = done { Ok(linked) } else { Err(StoreError::Unsettled) }
-    }
-
     async fn change(&self, change: Change) -> Result<Done, StoreError> {
         make(&self.pool, &change).await
     }
@@ -122,6 +118,18 @@ impl PostgresStore {
             self.holding.forget(batch);
         }
         done
+    }
+}
+
+impl Written for PostgresStore {
+    async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
+        let done = self.change(Change::Link(link)).await?;
+        if let Done::Linked(linked) = done { Ok(linked) } else { Err(StoreError::Unsettled) }
+    }
+
+    async fn write_report(&self, report: Arc<Report>) -> Result<(), StoreError> {
+        let rows = BatchRows::encode(&report, &[])?;
+        self.change(Change::Record(vec![rows])).await.map(drop)
     }
 }
 
@@ -168,22 +176,7 @@ impl Store for PostgresStore {
     }
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
-        Box::pin(async move {
-            let mut linked = self.write_link(link).await?;
-            let here = self.memory.find(link.parent).await?;
-            if linked == Linked::ParentGone
-                && let Some(parent) = &here
-            {
-                // The database is behind: once it has the parent, whoever reads it there has to find the link.
-                let rows = BatchRows::encode(parent, &[])?;
-                self.change(Change::Record(vec![rows])).await?;
-                linked = self.write_link(link).await?;
-            }
-            if linked == Linked::Noted && here.is_some() {
-                self.memory.link(link).await?;
-            }
-            Ok(linked)
-        })
+        Box::pin(linking::note(self, &self.memory, link))
     }
 
     fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
@@ -335,8 +328,9 @@ impl Durable for PostgresStore {
         Box::pin(async move { self.change(Change::EndCallback(batch)).await.map(drop) })
     }
 
-    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()> {
-        Box::pin(async move { self.change(Change::DelayCallback(batch, after)).await.map(drop) })
+    fn delay_callback(&self, batch: BatchId, failed_tries: u32, after: Duration) -> StoreFuture<'_, ()> {
+        let delay = Change::DelayCallback { batch, failed_tries, after };
+        Box::pin(async move { self.change(delay).await.map(drop) })
     }
 
     fn check(&self) -> StoreFuture<'_, ()> {

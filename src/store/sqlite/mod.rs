@@ -30,6 +30,7 @@ use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, KnownKey, NewBatch, Unfinished,
 };
+use crate::store::linking::{self, Written};
 use crate::store::memory::MemoryStore;
 pub use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::orphans::Orphans;
@@ -91,6 +92,12 @@ impl SqliteStore {
         ask(&self.changes, change).await
     }
 
+    async fn keep(&self, report: Arc<Report>) -> Result<(), StoreError> {
+        self.memory.record(report).await
+    }
+}
+
+impl Written for SqliteStore {
     async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
         match self.change(Change::Link(link)).await? {
             Done::Linked(linked) => Ok(linked),
@@ -100,8 +107,9 @@ impl SqliteStore {
         }
     }
 
-    async fn keep(&self, report: Arc<Report>) -> Result<(), StoreError> {
-        self.memory.record(report).await
+    async fn write_report(&self, report: Arc<Report>) -> Result<(), StoreError> {
+        let rows = BatchRows::encode(&report, &[])?;
+        self.change(Change::Record(Box::new(rows))).await.map(drop)
     }
 }
 
@@ -155,20 +163,7 @@ impl Store for SqliteStore {
     }
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
-        Box::pin(async move {
-            let mut linked = self.write_link(link).await?;
-            let here = self.memory.find(link.parent).await?;
-            if linked == Linked::ParentGone
-                && let Some(parent) = &here
-            {
-                // The file is behind: without its parent in the file the link would not survive this process, but
-                // the parent may, and could be sent again.
-                let rows = BatchRows::encode(parent, &[])?;
-                self.change(Change::Record(Box::new(rows))).await?;
-                linked = self.write_link(link).await?;
-            }
-            if linked == Linked::Noted && here.is_some() { self.memory.link(link).await } else { Ok(linked) }
-        })
+        Box::pin(linking::note(self, &self.memory, link))
     }
 
     fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
@@ -257,11 +252,11 @@ impl Durable for SqliteStore {
         Box::pin(async move { self.change(Change::EndCallback(batch)).await.map(drop) })
     }
 
-    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()> {
+    fn delay_callback(&self, batch: BatchId, failed_tries: u32, after: Duration) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let now = (self.now)();
             let due_at = to_nanoseconds(now.checked_add(after).unwrap_or(now));
-            self.change(Change::DelayCallback(batch, due_at)).await.map(drop)
+            self.change(Change::DelayCallback { batch, failed_tries, due_at }).await.map(drop)
         })
     }
 

@@ -46,7 +46,11 @@ pub(super) enum Change {
         most: usize,
     },
     EndCallback(BatchId),
-    DelayCallback(BatchId, i64),
+    DelayCallback {
+        batch: BatchId,
+        failed_tries: u32,
+        due_at: i64,
+    },
     Sweep(Ages),
     Pulse,
     /// Lets the file grow to so many pages and no further.
@@ -258,7 +262,7 @@ impl Change {
             | Self::Unlink(_)
             | Self::TakeCallbacks { .. }
             | Self::EndCallback(_)
-            | Self::DelayCallback(..)
+            | Self::DelayCallback { .. }
             | Self::Sweep(_)
             | Self::Pulse => 256,
             #[cfg(test)]
