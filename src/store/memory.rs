@@ -11,9 +11,6 @@ use crate::store::durable::Durable;
 use crate::store::settings::Settings;
 use crate::store::{Filter, Link, Linked, Store, StoreFuture, Summary};
 
-/// Bytes that a report takes besides its recipients, roughly.
-const REPORT_BYTES: usize = 1024;
-
 /// Keeps the latest reports; the oldest go first.
 #[derive(Debug)]
 pub struct MemoryStore {
@@ -50,7 +47,7 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
         let mut kept = self.kept();
-        let bytes = approximate_bytes(&report);
+        let bytes = report.bytes();
         kept.bytes += bytes;
         kept.order.push_back((report.batch.id, bytes));
         kept.reports.insert(report.batch.id, report);
@@ -97,18 +94,12 @@ impl Store for MemoryStore {
     }
 }
 
-fn approximate_bytes(report: &Report) -> usize {
-    let routes = report.routes.iter().map(|route| {
-        let outcomes: usize =
-            route.settled.iter().chain(&route.unsent).map(|settled| settled.outcomes.bytes()).sum();
-        route.recipients.bytes() + outcomes
-    });
-    REPORT_BYTES + routes.sum::<usize>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::bytes::REPORT_BYTES;
+    use crate::domain::message::Message;
+    use crate::domain::route::Route;
     use crate::domain::samples;
 
     fn report(number: u64) -> Arc<Report> {
@@ -135,6 +126,23 @@ mod tests {
         assert_eq!(kept(2, 1 << 20).await, [4, 5]);
         assert_eq!(kept(10, 3 * REPORT_BYTES).await, [3, 4, 5]);
         assert_eq!(kept(0, 1 << 20).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn long_messages_take_the_room_of_many_reports() {
+        let store = MemoryStore::new(Settings { memory_batches: 9, memory_bytes: 600_000 });
+        for number in 1..=5 {
+            let message = Arc::new(Message::Text { text: "x".repeat(250_000).into() });
+            let route = Arc::new(Route { message, ..samples::route("main", Arc::default()) });
+            let reports = vec![samples::nobody_decided(&route)];
+            let batch = samples::batch(BatchId::new(number, 0), vec![route]);
+            store.record(Arc::new(samples::ended(batch, reports))).await.unwrap();
+        }
+        let kept = store.list(Filter { most: 9, ..Filter::default() }).await.unwrap();
+        assert_eq!(
+            kept.iter().map(|line| line.id).collect::<Vec<_>>(),
+            [5, 4].map(|number| BatchId::new(number, 0))
+        );
     }
 
     #[tokio::test]

@@ -9,6 +9,8 @@ pub(crate) mod model;
 pub mod opened;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod queue;
 pub mod sealed;
 pub mod settings;
 pub mod shared;

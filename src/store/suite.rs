@@ -80,6 +80,18 @@ async fn settle(store: &impl Store, id: BatchId, range: std::ops::Range<u32>) {
     durable(store).settle(id, 0, accepted(Positions::Range(range))).await.unwrap();
 }
 
+/// Records these before anybody else does anything, on one thread.
+pub(super) async fn record_at_once(store: &impl Store, reports: impl IntoIterator<Item = Arc<Report>>) {
+    for report in reports {
+        let mut recording = store.record(report);
+        std::future::poll_fn(|context| {
+            assert!(recording.as_mut().poll(context).is_ready());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+}
+
 async fn found(store: &impl Store, id: BatchId) -> Arc<Report> {
     store.find(id).await.unwrap().unwrap()
 }

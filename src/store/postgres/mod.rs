@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -47,6 +47,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::postgres::change::{Change, Done, make};
 use crate::store::postgres::holding::Holding;
 pub use crate::store::postgres::open::OpenError;
+use crate::store::queue;
 use crate::store::shared::Shared;
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
@@ -75,7 +76,7 @@ pub struct PostgresStore {
     /// Turns of lists, fewer than there are connections: no change, no key and no probe waits for a list.
     lists: Semaphore,
     holding: Arc<Holding>,
-    records: mpsc::Sender<BatchRows>,
+    records: queue::Sender<BatchRows>,
     dropped: Arc<AtomicU64>,
     providers: Providers,
     /// Held while batches are taken over, so that no two get the same one.
@@ -136,12 +137,13 @@ impl Written for PostgresStore {
 impl Store for PostgresStore {
     fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let rows = BatchRows::encode(&report, &[])?;
             // What is lost under load is at least found as long as memory reaches.
-            self.memory.record(report).await?;
-            if self.records.try_send(rows).is_err() {
+            self.memory.record(Arc::clone(&report)).await?;
+            let Some(place) = self.records.try_reserve(report.bytes()) else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+                return Ok(());
+            };
+            place.send(BatchRows::encode(&report, &[])?);
             Ok(())
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _, query};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use crate::store::memory::MemoryStore;
 use crate::store::postgres::holding::Holding;
 use crate::store::postgres::lease::{self, Keeper};
-use crate::store::postgres::records::{MOST_WAITING, Recorder};
+use crate::store::postgres::records::Recorder;
 use crate::store::postgres::{Opening, PostgresStore, retention};
+use crate::store::queue::queue;
 
 /// The oldest version whose statements we use, as the server counts: 14.
 const OLDEST_VERSION: i32 = 140_000;
@@ -97,7 +98,7 @@ impl PostgresStore {
         let pool = pool(&options, opening.connections);
         let (closing, idle) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, lease) = (TaskTracker::new(), TaskTracker::new());
-        let (records, waiting) = mpsc::channel(MOST_WAITING);
+        let (records, waiting) = queue();
         let dropped = Arc::new(AtomicU64::new(0));
         lease.spawn(
             Keeper {

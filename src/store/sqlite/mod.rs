@@ -32,6 +32,7 @@ use crate::store::durable::{
 };
 use crate::store::linking::{self, Written};
 use crate::store::memory::MemoryStore;
+use crate::store::queue;
 pub use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::{Change, Done, Job};
@@ -59,7 +60,7 @@ pub struct Opening {
 pub struct SqliteStore {
     memory: MemoryStore,
     changes: mpsc::Sender<Job>,
-    records: mpsc::Sender<Job>,
+    records: queue::Sender<Job>,
     readers: SqlitePool,
     /// Reads lists, which may take their time.
     lists: SqlitePool,
@@ -127,13 +128,13 @@ impl Store for SqliteStore {
         Box::pin(async move {
             // What is lost under load is at least found as long as memory reaches.
             self.keep(Arc::clone(&report)).await?;
-            let Ok(permit) = self.records.try_reserve() else {
+            let Some(place) = self.records.try_reserve(report.bytes()) else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             };
             let rows = BatchRows::encode(&report, &[])?;
             let (reply, _) = oneshot::channel();
-            permit.send(Job { change: Change::Record(Box::new(rows)), reply });
+            place.send(Job { change: Change::Record(Box::new(rows)), reply });
             Ok(())
         })
     }

@@ -16,15 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::store::memory::MemoryStore;
+use crate::store::queue::queue;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::Writer;
 use crate::store::sqlite::{Opening, SqliteStore, read, retention};
 
 /// Changes that wait for the writer before whoever asks for one waits himself.
 const MOST_CHANGES: usize = 4_096;
-
-/// Reports of batches that are not durable that wait to be written; more are dropped.
-const MOST_RECORDS: usize = 1_024;
 
 /// Connections that read.
 const READERS: u32 = 4;
@@ -89,7 +87,7 @@ impl SqliteStore {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let (changes, waiting) = mpsc::channel(MOST_CHANGES);
-        let (records, waiting_records) = mpsc::channel(MOST_RECORDS);
+        let (records, waiting_records) = queue();
         let writer = Writer {
             connection: Some(connection),
             options,

@@ -12,7 +12,7 @@ use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
 use crate::store::settings::Settings;
 use crate::store::stored::listing::push_filter;
-use crate::store::stored::samples::{ended, numbered, providers, same};
+use crate::store::stored::samples::{ended, heavy, numbered, providers, same};
 use crate::store::suite;
 
 /// A file of its own, and a clock.
@@ -188,14 +188,7 @@ async fn what_is_too_much_to_write_behind_is_counted_and_still_in_memory() {
     let store = file.try_open(10_000).await.unwrap();
     // On this one thread the writer only writes while somebody waits.
     let reports: Vec<_> = (1..=2_000).map(|number| ended(&numbered(number, &["a"]))).collect();
-    for report in &reports {
-        let mut recording = store.record(Arc::clone(report));
-        std::future::poll_fn(|context| {
-            assert!(recording.as_mut().poll(context).is_ready());
-            std::task::Poll::Ready(())
-        })
-        .await;
-    }
+    suite::record_at_once(&store, reports.iter().cloned()).await;
     let dropped = store.dropped_count();
     assert!((900..=1_000).contains(&dropped), "{dropped}");
     assert!(store.find(reports[1_999].batch.id).await.unwrap().is_some());
@@ -203,6 +196,18 @@ async fn what_is_too_much_to_write_behind_is_counted_and_still_in_memory() {
     let store = file.try_open(0).await.unwrap();
     let kept = store.list(Filter { most: 9_999, ..Filter::default() }).await.unwrap().len();
     assert_eq!(kept, 2_000 - usize::try_from(dropped).unwrap());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_to_be_written_behind_is_bounded_by_its_bytes_too() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    suite::record_at_once(&store, (1..=100).map(|number| heavy(number, 1 << 20))).await;
+    store.close().await;
+    let store = file.try_open(0).await.unwrap();
+    let kept = store.list(Filter { most: 99, ..Filter::default() }).await.unwrap().len();
+    assert_eq!(kept, 31);
     store.close().await;
 }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 use crate::store::durable::{IdempotencyKey, KnownKey};
+use crate::store::queue;
 use crate::store::sqlite::apply::{self, Flaw};
 use crate::store::sqlite::orphans::{Orphans, Unclaimed};
 use crate::store::sqlite::retention::Ages;
@@ -84,7 +85,7 @@ pub(super) struct Writer {
     pub(super) connection: Option<SqliteConnection>,
     pub(super) options: SqliteConnectOptions,
     pub(super) changes: mpsc::Receiver<Job>,
-    pub(super) records: mpsc::Receiver<Job>,
+    pub(super) records: queue::Receiver<Job>,
     pub(super) orphans: Arc<Orphans>,
     /// Reports that nobody waited for and that were not written.
     pub(super) dropped: Arc<AtomicU64>,
