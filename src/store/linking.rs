@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::domain::id::BatchId;
     use crate::domain::samples;
-    use crate::store::settings::Settings;
+    use crate::store::settings::MemorySettings;
 
     fn report(number: u64) -> Arc<Report> {
         Arc::new(samples::ended(samples::batch(BatchId::new(number, 0), Vec::new()), Vec::new()))
@@ -74,7 +74,7 @@ mod tests {
     }
 
     async fn noted(memory_batches: usize) -> (Linked, Vec<BatchId>) {
-        let memory = MemoryStore::new(Settings { memory_batches, memory_bytes: 1 << 20 });
+        let memory = MemoryStore::new(MemorySettings { memory_batches, memory_bytes: 1 << 20 });
         let written = Behind { memory: &memory, reports: Mutex::default(), links: Mutex::default() };
         let parent = report(1);
         let root = parent.batch.id;

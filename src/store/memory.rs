@@ -8,13 +8,13 @@ use hashbrown::HashMap;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 use crate::store::durable::Durable;
-use crate::store::settings::Settings;
+use crate::store::settings::MemorySettings;
 use crate::store::{Filter, Link, Linked, Store, StoreFuture, Summary};
 
 /// Keeps the latest reports; the oldest go first.
 #[derive(Debug)]
 pub struct MemoryStore {
-    settings: Settings,
+    settings: MemorySettings,
     kept: Mutex<Kept>,
 }
 
@@ -28,7 +28,7 @@ struct Kept {
 impl MemoryStore {
     /// An empty store within the bounds of `settings`.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: MemorySettings) -> Self {
         Self { settings, kept: Mutex::default() }
     }
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     async fn kept(memory_batches: usize, memory_bytes: usize) -> Vec<u64> {
-        let store = MemoryStore::new(Settings { memory_batches, memory_bytes });
+        let store = MemoryStore::new(MemorySettings { memory_batches, memory_bytes });
         for number in 1..=5 {
             store.record(report(number)).await.unwrap();
         }
@@ -130,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_messages_take_the_room_of_many_reports() {
-        let store = MemoryStore::new(Settings { memory_batches: 9, memory_bytes: 600_000 });
+        let store = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 600_000 });
         for number in 1..=5 {
             let message = Arc::new(Message::Text { text: "x".repeat(250_000).into() });
             let route = Arc::new(Route { message, ..samples::route("main", Arc::default()) });
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_hold_every_batch_whatever_the_order_of_their_ends() {
-        let store = MemoryStore::new(Settings { memory_batches: 9, memory_bytes: 1 << 20 });
+        let store = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 1 << 20 });
         for number in [3, 2, 4, 1] {
             store.record(report(number)).await.unwrap();
         }
@@ -162,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_link_shows_in_the_parents_report_until_it_is_taken_back() {
-        let store = MemoryStore::new(Settings { memory_batches: 2, memory_bytes: 1 << 20 });
+        let store = MemoryStore::new(MemorySettings { memory_batches: 2, memory_bytes: 1 << 20 });
         let [parent, first, second] = [1, 2, 3].map(|number| BatchId::new(number, 0));
         let link = |child| Link { root: parent, parent, child, known_links: 0 };
         assert_eq!(store.link(link(first)).await.unwrap(), Linked::ParentGone);

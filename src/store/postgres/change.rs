@@ -140,7 +140,7 @@ async fn apply(connection: &mut PgConnection, change: &Change) -> Result<Done, F
             progress::release(connection, *batch, place, (*owner, *serial)).await.map(Done::Changed)
         }
         Change::Settle { batch, chunk, owner } => {
-            progress::settle(connection, *batch, chunk, *owner).await.map(Done::Changed)
+            progress::settle(connection, *batch, chunk, *owner).await.map(|()| Done::Changed(true))
         }
         Change::Finish { report, owner } => {
             finish::finish(connection, report, *owner).await.map(|()| Done::Changed(true))

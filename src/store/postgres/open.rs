@@ -92,7 +92,7 @@ impl PostgresStore {
         let options = options.options(LIMITS);
         let start = Instant::now();
         let replica = lease::enter(&mut connection).await.map_err(OpenError::Refused)?;
-        // The lease's own has the limits as well.
+        // It was made without the limits, which are too tight for new tables; the lease makes one of its own.
         let _ = connection.close().await;
         let holding = Arc::new(Holding::new(replica, start));
         let pool = pool(&options, opening.connections);

@@ -21,9 +21,10 @@ use crate::store::{Filter, StoreError, Summary};
 /// How long one may take, the wait for a connection included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn bounded<T>(reading: impl Future<Output = Result<T, Flaw>>) -> Result<T, StoreError> {
-    let read = tokio::time::timeout(PATIENCE, reading).await;
-    read.unwrap_or(Err(Flaw::Away(Error::PoolTimedOut))).map_err(StoreError::from)
+/// One try within [`PATIENCE`].
+pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, Flaw>>) -> Result<T, StoreError> {
+    let done = tokio::time::timeout(PATIENCE, work).await;
+    done.unwrap_or(Err(Flaw::Away(Error::PoolTimedOut))).map_err(StoreError::from)
 }
 
 /// All that is read in one is of one moment.

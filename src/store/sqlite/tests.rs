@@ -10,7 +10,7 @@ use crate::domain::recipients::Positions;
 use crate::domain::report::Status;
 use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
-use crate::store::settings::Settings;
+use crate::store::settings::MemorySettings;
 use crate::store::stored::listing::push_filter;
 use crate::store::stored::samples::{ended, heavy, numbered, providers, same};
 use crate::store::suite;
@@ -39,7 +39,7 @@ impl File {
             providers,
             now: Arc::new(move || *now.lock().unwrap()),
         };
-        let memory = MemoryStore::new(Settings { memory_batches, memory_bytes: 1 << 20 });
+        let memory = MemoryStore::new(MemorySettings { memory_batches, memory_bytes: 1 << 20 });
         SqliteStore::open(opening, memory).await
     }
 

@@ -86,7 +86,7 @@ async fn one_replica_sweeps_at_a_time() {
 #[tokio::test]
 async fn what_is_not_durable_is_written_behind_and_found_at_once() {
     let database = Database::new();
-    let memory = MemoryStore::new(Settings { memory_batches: 9, memory_bytes: 1 << 20 });
+    let memory = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 1 << 20 });
     let store = PostgresStore::open(database.opening(), memory).await.unwrap();
     let report = ended(&numbered(1, &["a"]));
     store.record(Arc::clone(&report)).await.unwrap();
