@@ -122,7 +122,9 @@ impl Shared {
 
     async fn delay(&self, due: &DueCallback, delay: Duration) {
         let Some(store) = self.dispatcher.durable() else { return };
-        if let Err(error) = store.delay_callback(due.summary.id, delay).await {
+        if let Err(error) =
+            store.delay_callback(due.summary.id, due.failed_tries.saturating_add(1), delay).await
+        {
             warn!(batch.id = %due.summary.id, %error, "A callback's failure is not written: it is tried sooner.");
         }
     }

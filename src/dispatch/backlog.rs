@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Bounds {
     /// Routes.
     pub routes: usize,
-    /// Bytes of their recipients, roughly.
+    /// Bytes of their messages and recipients, roughly.
     pub bytes: usize,
 }
 

@@ -20,7 +20,7 @@ use crate::telemetry::metrics::words::CircuitState;
 /// How much the latest call counts in the average time of a call.
 const LATEST: f64 = 0.1;
 
-/// Bytes that a route takes besides its recipients, roughly.
+/// Bytes that a route takes besides its message and its recipients, roughly.
 const ROUTE_BYTES: usize = 1024;
 
 /// The bounds of one channel; lives as long as the channel.
@@ -168,7 +168,8 @@ impl PlannedRoute {
 
     /// Takes a place in the channel's backlog if there is room.
     pub(super) fn enter(&self) -> Option<Place> {
-        let bytes = ROUTE_BYTES + self.recipients.bytes();
+        // What is sent is there twice: as it came, and as the adapter encoded it.
+        let bytes = ROUTE_BYTES + 2 * self.route.text_bytes() + self.recipients.bytes();
         let calls = self.call_count();
         let open = Open { calls, messages: messages(self.chunking, calls, self.positions.len()) };
         let id = self.channel.gate().backlog.enter(open, bytes)?;

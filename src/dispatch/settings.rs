@@ -36,7 +36,7 @@ pub struct Settings {
     pub circuit_pause_cap: Duration,
     /// Most routes of batches that one channel works on or keeps waiting.
     pub channel_routes: usize,
-    /// Most bytes that their recipients take together, roughly.
+    /// Most bytes that their messages and recipients take together, roughly.
     pub channel_bytes: usize,
 }
 

@@ -3,6 +3,7 @@
 //! No I/O, no serde, no provider. JSON that imcast only passes on is a [`json::JsonText`].
 
 pub mod batch;
+pub mod bytes;
 pub mod callback;
 pub mod failure;
 pub mod fault;

@@ -1,7 +1,7 @@
 //! Plain routes, batches and reports for the tests of every folder, to be changed where a test cares.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::domain::batch::{Batch, OnInvalid, RetryUnknown};
 use crate::domain::id::{BatchId, ChannelName};
@@ -39,6 +39,23 @@ pub(crate) fn batch(id: BatchId, routes: Vec<Arc<Route>>) -> Batch {
         routes,
         resend: None,
         callback: None,
+    }
+}
+
+/// What is known of a route before its first call.
+pub(crate) fn nobody_decided(route: &Route) -> RouteReport {
+    RouteReport {
+        channel: route.channel.clone(),
+        provider: "fake",
+        is_sandbox: false,
+        recipients: Arc::clone(&route.to),
+        chatroom_id: None,
+        settled: Vec::new(),
+        unsent: None,
+        calls: 0,
+        retries: 0,
+        throttled: Duration::ZERO,
+        provider_request_ids: Vec::new(),
     }
 }
 

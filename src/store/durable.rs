@@ -54,14 +54,16 @@ pub trait Durable: Send + Sync {
     fn holds(&self, batch: BatchId) -> bool;
 
     /// Takes callbacks whose time has come, at most `most`; nobody else gets them for [`CALLBACK_LEASE`], after
-    /// which they are due again.
+    /// which they are due again. If it is made twice, because its answer was lost, those of the first time are due
+    /// when their lease is over: told late, but told.
     fn due_callbacks(&self, most: usize) -> StoreFuture<'_, Vec<DueCallback>>;
 
     /// Writes that a callback needs no further try: it was delivered or given up.
     fn end_callback(&self, batch: BatchId) -> StoreFuture<'_, ()>;
 
-    /// Writes that a try of a callback failed and the next one is due `after` from now.
-    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()>;
+    /// Writes that the latest try of a callback failed, the `failed_tries`th in all, and that the next one is due
+    /// `after` from now.
+    fn delay_callback(&self, batch: BatchId, failed_tries: u32, after: Duration) -> StoreFuture<'_, ()>;
 
     /// Whether it can be read and written now.
     fn check(&self) -> StoreFuture<'_, ()>;

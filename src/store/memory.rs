@@ -8,16 +8,13 @@ use hashbrown::HashMap;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 use crate::store::durable::Durable;
-use crate::store::settings::Settings;
+use crate::store::settings::MemorySettings;
 use crate::store::{Filter, Link, Linked, Store, StoreFuture, Summary};
-
-/// Bytes that a report takes besides its recipients, roughly.
-const REPORT_BYTES: usize = 1024;
 
 /// Keeps the latest reports; the oldest go first.
 #[derive(Debug)]
 pub struct MemoryStore {
-    settings: Settings,
+    settings: MemorySettings,
     kept: Mutex<Kept>,
 }
 
@@ -31,7 +28,7 @@ struct Kept {
 impl MemoryStore {
     /// An empty store within the bounds of `settings`.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: MemorySettings) -> Self {
         Self { settings, kept: Mutex::default() }
     }
 
@@ -50,7 +47,7 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
         let mut kept = self.kept();
-        let bytes = approximate_bytes(&report);
+        let bytes = report.bytes();
         kept.bytes += bytes;
         kept.order.push_back((report.batch.id, bytes));
         kept.reports.insert(report.batch.id, report);
@@ -84,10 +81,10 @@ impl Store for MemoryStore {
 
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
         let kept = self.kept();
-        let reports = kept.order.iter().rev().filter_map(|(id, _)| kept.reports.get(id));
-        let found =
-            reports.filter(|report| filter.takes(report)).take(filter.most).map(|report| Summary::of(report));
-        let found = found.collect();
+        let mut taken: Vec<_> = kept.reports.values().filter(|report| filter.takes(report)).collect();
+        // They are kept in the order of their ends, which is not that of a list.
+        taken.sort_unstable_by_key(|report| std::cmp::Reverse(report.batch.id));
+        let found = taken.into_iter().take(filter.most).map(|report| Summary::of(report)).collect();
         drop(kept);
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -97,18 +94,12 @@ impl Store for MemoryStore {
     }
 }
 
-fn approximate_bytes(report: &Report) -> usize {
-    let routes = report.routes.iter().map(|route| {
-        let outcomes: usize =
-            route.settled.iter().chain(&route.unsent).map(|settled| settled.outcomes.bytes()).sum();
-        route.recipients.bytes() + outcomes
-    });
-    REPORT_BYTES + routes.sum::<usize>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::bytes::REPORT_BYTES;
+    use crate::domain::message::Message;
+    use crate::domain::route::Route;
     use crate::domain::samples;
 
     fn report(number: u64) -> Arc<Report> {
@@ -116,7 +107,7 @@ mod tests {
     }
 
     async fn kept(memory_batches: usize, memory_bytes: usize) -> Vec<u64> {
-        let store = MemoryStore::new(Settings { memory_batches, memory_bytes });
+        let store = MemoryStore::new(MemorySettings { memory_batches, memory_bytes });
         for number in 1..=5 {
             store.record(report(number)).await.unwrap();
         }
@@ -138,8 +129,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn long_messages_take_the_room_of_many_reports() {
+        let store = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 600_000 });
+        for number in 1..=5 {
+            let message = Arc::new(Message::Text { text: "x".repeat(250_000).into() });
+            let route = Arc::new(Route { message, ..samples::route("main", Arc::default()) });
+            let reports = vec![samples::nobody_decided(&route)];
+            let batch = samples::batch(BatchId::new(number, 0), vec![route]);
+            store.record(Arc::new(samples::ended(batch, reports))).await.unwrap();
+        }
+        let kept = store.list(Filter { most: 9, ..Filter::default() }).await.unwrap();
+        assert_eq!(
+            kept.iter().map(|line| line.id).collect::<Vec<_>>(),
+            [5, 4].map(|number| BatchId::new(number, 0))
+        );
+    }
+
+    #[tokio::test]
+    async fn pages_hold_every_batch_whatever_the_order_of_their_ends() {
+        let store = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 1 << 20 });
+        for number in [3, 2, 4, 1] {
+            store.record(report(number)).await.unwrap();
+        }
+        let mut filter = Filter { most: 1, ..Filter::default() };
+        let mut listed = Vec::new();
+        while let Some(line) = store.list(filter.clone()).await.unwrap().pop() {
+            listed.push(line.id);
+            filter.before = Some(line.id);
+        }
+        assert_eq!(listed, [4, 3, 2, 1].map(|number| BatchId::new(number, 0)));
+    }
+
+    #[tokio::test]
     async fn a_link_shows_in_the_parents_report_until_it_is_taken_back() {
-        let store = MemoryStore::new(Settings { memory_batches: 2, memory_bytes: 1 << 20 });
+        let store = MemoryStore::new(MemorySettings { memory_batches: 2, memory_bytes: 1 << 20 });
         let [parent, first, second] = [1, 2, 3].map(|number| BatchId::new(number, 0));
         let link = |child| Link { root: parent, parent, child, known_links: 0 };
         assert_eq!(store.link(link(first)).await.unwrap(), Linked::ParentGone);

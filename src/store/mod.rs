@@ -1,12 +1,16 @@
 //! Where batches are kept: finished ones for a while, durable ones from before their first call.
 
 pub mod durable;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod linking;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod opened;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod queue;
 pub mod sealed;
 pub mod settings;
 pub mod shared;

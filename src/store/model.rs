@@ -241,11 +241,9 @@ impl Durable for ModelStore {
         })
     }
 
-    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()> {
+    fn delay_callback(&self, batch: BatchId, failed_tries: u32, after: Duration) -> StoreFuture<'_, ()> {
         self.change(|kept| {
-            let (due_at, failed_tries) = kept.callbacks.get_mut(&batch).unwrap();
-            *due_at = Instant::now() + after;
-            *failed_tries += 1;
+            *kept.callbacks.get_mut(&batch).unwrap() = (Instant::now() + after, failed_tries);
         })
     }
 

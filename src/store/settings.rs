@@ -17,12 +17,12 @@ pub struct StoreSettings {
     /// How many replicas of this process share the providers' limits without sharing this store, 1 to 1000.
     pub replicas: u32,
     /// What of it is in memory.
-    pub memory: Settings,
+    pub memory: MemorySettings,
 }
 
 /// How much is kept in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct MemorySettings {
     /// Most finished batches in memory.
     pub memory_batches: usize,
     /// Most bytes of finished batches in memory, roughly.
@@ -72,7 +72,7 @@ impl StoreSettings {
             place: place?,
             retention: retention?,
             replicas: replicas?,
-            memory: Settings { memory_batches: memory_batches?, memory_bytes: memory_bytes? },
+            memory: MemorySettings { memory_batches: memory_batches?, memory_bytes: memory_bytes? },
         })
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use crate::domain::batch::{Batch, Resend};
-use crate::domain::id::BatchId;
+use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, Status};
+use crate::domain::report::{Report, RouteReport, Status};
+use crate::domain::route::Route;
 use crate::domain::samples::accepted;
 use crate::store::durable::{
     Accepted, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
 use crate::store::stored::samples::{ended, numbered, same};
-use crate::store::{Filter, Link, Linked, Store};
+use crate::store::{Filter, Link, Linked, Store, Summary};
 
 /// One engine under test.
 pub(super) trait Rig {
@@ -40,6 +41,7 @@ pub(super) async fn run<R: Rig>(rig: impl Fn() -> R) {
     a_batch_that_runs_is_written_as_it_stands(&rig()).await;
     nothing_begins_for_a_batch_that_is_over_or_unknown(&rig()).await;
     lists_are_newest_first_and_filtered(&rig()).await;
+    pages_hold_all_that_a_filter_takes_and_nothing_twice(&rig()).await;
     a_thousand_calls_begin_at_once(&rig()).await;
     a_batch_that_nobody_waited_for_is_claimed(&rig()).await;
     a_cancel_is_told_to_who_goes_on(&rig()).await;
@@ -76,6 +78,18 @@ async fn begin(store: &impl Store, id: BatchId, range: std::ops::Range<u32>) -> 
 
 async fn settle(store: &impl Store, id: BatchId, range: std::ops::Range<u32>) {
     durable(store).settle(id, 0, accepted(Positions::Range(range))).await.unwrap();
+}
+
+/// Records these before anybody else does anything, on one thread.
+pub(super) async fn record_at_once(store: &impl Store, reports: impl IntoIterator<Item = Arc<Report>>) {
+    for report in reports {
+        let mut recording = store.record(report);
+        std::future::poll_fn(|context| {
+            assert!(recording.as_mut().poll(context).is_ready());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
 }
 
 async fn found(store: &impl Store, id: BatchId) -> Arc<Report> {
@@ -301,10 +315,7 @@ async fn lists_are_newest_first_and_filtered(rig: &impl Rig) {
             Filter { most: 9, channel: reports[0].routes[0].channel.clone().into(), ..Filter::default() },
             &[4, 3, 2, 1],
         ),
-        (
-            Filter { most: 9, channel: crate::domain::id::ChannelName::parse("other"), ..Filter::default() },
-            &[],
-        ),
+        (Filter { most: 9, channel: ChannelName::parse("other"), ..Filter::default() }, &[]),
     ];
     let store = reopened(rig, store).await;
     for (filter, expected) in lists {
@@ -312,8 +323,77 @@ async fn lists_are_newest_first_and_filtered(rig: &impl Rig) {
         let expected: Vec<_> = expected.iter().map(|number| BatchId::new(*number, 7)).collect();
         assert_eq!(lines.iter().map(|line| line.id).collect::<Vec<_>>(), expected, "{filter:?}");
         for line in lines {
-            assert_eq!(line, crate::store::Summary::of(&*found(&store, line.id).await));
+            assert_eq!(line, Summary::of(&*found(&store, line.id).await));
         }
+    }
+    rig.close(store).await;
+}
+
+/// A batch of some caller, so far, and through some channels; no two neighbours are alike.
+fn varied(number: u64) -> Arc<Report> {
+    let mut report = (*numbered(number, &["a"])).clone();
+    let caller = [Some("shop"), None, Some("office"), Some("shop")][usize::try_from(number % 4).unwrap()];
+    let mut batch = Batch { caller: caller.map(Arc::from), ..(*report.batch).clone() };
+    let channels: &[&str] = match number % 5 {
+        0 => &["rare", "main"],
+        1 => &["main", "other", "main"],
+        _ => &["main"],
+    };
+    let route = (batch.routes[0].clone(), report.routes[0].clone());
+    (batch.routes, report.routes) = channels
+        .iter()
+        .map(|channel| {
+            let channel = ChannelName::parse(channel).unwrap();
+            let kept = RouteReport { channel: channel.clone(), ..route.1.clone() };
+            (Arc::new(Route { channel, ..(*route.0).clone() }), kept)
+        })
+        .unzip();
+    report.batch = Arc::new(batch);
+    report.canceled = number % 3 == 2;
+    if number.is_multiple_of(3) { Arc::new(report) } else { ended(&report) }
+}
+
+/// Every filter that a list may have, for the first page.
+pub(super) fn filters() -> Vec<Filter> {
+    let mut filters = Vec::new();
+    for caller in [None, Some("shop"), Some("nobody")] {
+        for channel in [None, Some("main"), Some("rare")] {
+            for status in [None].into_iter().chain(Status::ALL.map(Some)) {
+                filters.push(Filter {
+                    caller: caller.map(Arc::from),
+                    status,
+                    channel: channel.and_then(ChannelName::parse),
+                    before: None,
+                    most: 3,
+                });
+            }
+        }
+    }
+    filters
+}
+
+async fn pages_hold_all_that_a_filter_takes_and_nothing_twice(rig: &impl Rig) {
+    let store = rig.open().await;
+    let reports: Vec<_> = (1..=60).rev().map(varied).collect();
+    for report in &reports {
+        accept(&store, &Arc::new(Report { completed_at: None, ..(**report).clone() })).await;
+        if report.is_over() {
+            durable(&store).finish(Arc::clone(report)).await.unwrap();
+        }
+    }
+    for mut filter in filters() {
+        let taken = reports.iter().filter(|report| filter.takes(report));
+        let expected: Vec<_> = taken.map(|report| Summary::of(report)).collect();
+        let mut lines = Vec::new();
+        loop {
+            let page = store.list(filter.clone()).await.unwrap();
+            lines.extend_from_slice(&page);
+            if page.len() < filter.most {
+                break;
+            }
+            filter.before = page.last().map(|line| line.id);
+        }
+        assert_eq!(lines, expected, "{filter:?}");
     }
     rig.close(store).await;
 }
@@ -436,17 +516,19 @@ async fn a_callback_is_due_with_the_end_until_it_is_delivered(rig: &impl Rig) {
     durable(&store).finish(ended(&numbered(2, &["a"]))).await.unwrap();
     let store = reopened(rig, store).await;
     let expected = DueCallback {
-        summary: crate::store::Summary::of(&report),
+        summary: Summary::of(&report),
         url: "https://hooks.example/imcast".into(),
         failed_tries: 0,
     };
     assert_eq!(due(&store).await, std::slice::from_ref(&expected));
     assert!(due(&store).await.is_empty(), "somebody has it");
-    durable(&store).delay_callback(id, std::time::Duration::ZERO).await.unwrap();
+    for _ in 0..2 {
+        durable(&store).delay_callback(id, 1, std::time::Duration::ZERO).await.unwrap();
+    }
     assert_eq!(due(&store).await, [DueCallback { failed_tries: 1, ..expected }]);
-    durable(&store).delay_callback(id, std::time::Duration::from_secs(3_600)).await.unwrap();
+    durable(&store).delay_callback(id, 2, std::time::Duration::from_secs(3_600)).await.unwrap();
     assert!(due(&store).await.is_empty(), "its time has not come");
-    durable(&store).delay_callback(id, std::time::Duration::ZERO).await.unwrap();
+    durable(&store).delay_callback(id, 3, std::time::Duration::ZERO).await.unwrap();
     durable(&store).end_callback(id).await.unwrap();
     assert!(due(&store).await.is_empty(), "it was delivered");
     rig.close(store).await;

@@ -206,7 +206,7 @@ fn build(scenario: &Scenario, ledger: &Arc<Ledger>) -> Arc<Dispatcher> {
         is_sandbox: false,
         account: None,
     });
-    let kept = imcast::store::settings::Settings { memory_batches: 10_000, memory_bytes: 1 << 30 };
+    let kept = imcast::store::settings::MemorySettings { memory_batches: 10_000, memory_bytes: 1 << 30 };
     Dispatcher::new(
         channels.collect(),
         Settings { channel_routes: scenario.channel_routes, ..delivery() },

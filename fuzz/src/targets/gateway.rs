@@ -82,7 +82,7 @@ impl Gateway {
             let clock = Clock::runtime(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
             let channels = REGISTRY.iter().map(|provider| channel(provider, &sent, &clock)).collect();
             // Little is ever read again, and inputs must not see each other's batches.
-            let kept = imcast::store::settings::Settings { memory_batches: 4, ..settings.store.memory };
+            let kept = imcast::store::settings::MemorySettings { memory_batches: 4, ..settings.store.memory };
             let store = Arc::new(MemoryStore::new(kept));
             let dispatcher =
                 Dispatcher::new(channels, settings.delivery, store, clock, Randomness::seeded(1));

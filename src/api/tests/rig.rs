@@ -106,7 +106,7 @@ impl Rig {
         change: impl FnOnce(&mut Settings),
         change_delivery: impl FnOnce(&mut crate::dispatch::settings::Settings),
     ) -> Self {
-        let kept = crate::store::settings::Settings { memory_batches: 100, memory_bytes: 1 << 20 };
+        let kept = crate::store::settings::MemorySettings { memory_batches: 100, memory_bytes: 1 << 20 };
         Self::assemble_on(Arc::new(MemoryStore::new(kept)), keys, change, change_delivery)
     }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::dispatch::circuit::CircuitStatus;
 use crate::dispatch::settings::Settings;
 use crate::dispatch::tests::rig::{Rig, Script, ScriptFuture, Setup, at_once, body, words};
+use crate::domain::message::Message;
 use crate::transport::TransportError;
 
 fn one_by_one() -> Setup {
@@ -220,6 +221,24 @@ async fn no_channel_takes_on_more_than_it_may_keep_waiting() {
     let third = rig.dispatcher.start(plan(), Duration::MAX).unwrap();
     assert!(third.finished(Duration::from_secs(20)).await);
     assert_eq!(rig.sent().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_message_takes_room_in_its_channel() {
+    let settings = Settings { channel_bytes: 500_000, ..Settings::for_tests() };
+    let rig = Rig::new(Setup { settings, ..one_by_one() }, slowly(5));
+    let plan = |bytes| {
+        let mut batch = rig.batch(&["a"]);
+        let route = Arc::make_mut(&mut batch.routes[0]);
+        route.message = Arc::new(Message::Text { text: "x".repeat(bytes).into() });
+        rig.dispatcher.plan(batch).ok().unwrap()
+    };
+    let first = rig.dispatcher.start(plan(200_000), Duration::MAX).unwrap();
+    assert!(rig.dispatcher.start(plan(200_000), Duration::MAX).is_err());
+    let second = rig.dispatcher.start(plan(200), Duration::MAX).unwrap();
+    for running in [first, second] {
+        assert!(running.finished(Duration::from_secs(20)).await);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ impl Default for Setup {
 }
 
 pub(super) fn memory(memory_batches: usize) -> MemoryStore {
-    MemoryStore::new(crate::store::settings::Settings { memory_batches, memory_bytes: 1 << 20 })
+    MemoryStore::new(crate::store::settings::MemorySettings { memory_batches, memory_bytes: 1 << 20 })
 }
 
 pub(super) fn body(text: &str) -> Result<WireResponse, TransportError> {

@@ -19,7 +19,7 @@ pub(super) async fn begin(connection: &mut PgConnection, id: &str) -> Result<(),
     query(due).bind(id).execute(connection).await.map(drop)
 }
 
-/// Takes callbacks that are due; they are due again when `lease` is over.
+/// Takes callbacks that are due; they are due again when `lease` is over, also those that an answer that was lost took.
 pub(super) async fn take(
     connection: &mut PgConnection,
     most: i64,
@@ -45,14 +45,15 @@ pub(super) async fn end(connection: &mut PgConnection, batch: BatchId) -> Result
     Ok(end.execute(connection).await.map_err(Flaw::of_last)?.rows_affected() > 0)
 }
 
-/// Writes that a try failed and when the next one is due.
+/// Writes how many tries have failed and when the next one is due.
 pub(super) async fn delay(
     connection: &mut PgConnection,
     batch: BatchId,
+    failed_tries: u32,
     after: Duration,
 ) -> Result<bool, Flaw> {
-    let delay = "UPDATE callbacks SET failed_tries = failed_tries + 1, \
-        due_at = (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint + $2 WHERE batch = $1";
-    let delay = query(delay).bind(batch.to_string()).bind(nanoseconds(after));
+    let delay = "UPDATE callbacks SET failed_tries = $2, \
+        due_at = (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint + $3 WHERE batch = $1";
+    let delay = query(delay).bind(batch.to_string()).bind(i64::from(failed_tries)).bind(nanoseconds(after));
     Ok(delay.execute(connection).await.map_err(Flaw::of_last)?.rows_affected() > 0)
 }

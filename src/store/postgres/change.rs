@@ -69,7 +69,11 @@ pub(super) enum Change {
         lease: Duration,
     },
     EndCallback(BatchId),
-    DelayCallback(BatchId, Duration),
+    DelayCallback {
+        batch: BatchId,
+        failed_tries: u32,
+        after: Duration,
+    },
     Sweep {
         retention: Duration,
     },
@@ -136,7 +140,7 @@ async fn apply(connection: &mut PgConnection, change: &Change) -> Result<Done, F
             progress::release(connection, *batch, place, (*owner, *serial)).await.map(Done::Changed)
         }
         Change::Settle { batch, chunk, owner } => {
-            progress::settle(connection, *batch, chunk, *owner).await.map(Done::Changed)
+            progress::settle(connection, *batch, chunk, *owner).await.map(|()| Done::Changed(true))
         }
         Change::Finish { report, owner } => {
             finish::finish(connection, report, *owner).await.map(|()| Done::Changed(true))
@@ -152,8 +156,8 @@ async fn apply(connection: &mut PgConnection, change: &Change) -> Result<Done, F
             callbacks::take(connection, *most, *lease).await.map(Done::Taken)
         }
         Change::EndCallback(batch) => callbacks::end(connection, *batch).await.map(Done::Changed),
-        Change::DelayCallback(batch, after) => {
-            callbacks::delay(connection, *batch, *after).await.map(Done::Changed)
+        Change::DelayCallback { batch, failed_tries, after } => {
+            callbacks::delay(connection, *batch, *failed_tries, *after).await.map(Done::Changed)
         }
         Change::Sweep { retention } => retention::sweep(connection, *retention).await.map(Done::Changed),
         Change::Pulse => progress::pulse(connection).await.map(Done::Changed),

@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -42,10 +42,12 @@ use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
+use crate::store::linking::{self, Written};
 use crate::store::memory::MemoryStore;
 use crate::store::postgres::change::{Change, Done, make};
 use crate::store::postgres::holding::Holding;
 pub use crate::store::postgres::open::OpenError;
+use crate::store::queue;
 use crate::store::shared::Shared;
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
@@ -71,8 +73,10 @@ pub struct Opening {
 pub struct PostgresStore {
     memory: MemoryStore,
     pool: PgPool,
+    /// Turns of lists, fewer than there are connections: no change, no key and no probe waits for a list.
+    lists: Semaphore,
     holding: Arc<Holding>,
-    records: mpsc::Sender<BatchRows>,
+    records: queue::Sender<BatchRows>,
     dropped: Arc<AtomicU64>,
     providers: Providers,
     /// Held while batches are taken over, so that no two get the same one.
@@ -104,11 +108,6 @@ impl PostgresStore {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
-        let done = self.change(Change::Link(link)).await?;
-        if let Done::Linked(linked) = done { Ok(linked) } else { Err(StoreError::Unsettled) }
-    }
-
     async fn change(&self, change: Change) -> Result<Done, StoreError> {
         make(&self.pool, &change).await
     }
@@ -123,15 +122,28 @@ impl PostgresStore {
     }
 }
 
+impl Written for PostgresStore {
+    async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
+        let done = self.change(Change::Link(link)).await?;
+        if let Done::Linked(linked) = done { Ok(linked) } else { Err(StoreError::Unsettled) }
+    }
+
+    async fn write_report(&self, report: Arc<Report>) -> Result<(), StoreError> {
+        let rows = BatchRows::encode(&report, &[])?;
+        self.change(Change::Record(vec![rows])).await.map(drop)
+    }
+}
+
 impl Store for PostgresStore {
     fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let rows = BatchRows::encode(&report, &[])?;
             // What is lost under load is at least found as long as memory reaches.
-            self.memory.record(report).await?;
-            if self.records.try_send(rows).is_err() {
+            self.memory.record(Arc::clone(&report)).await?;
+            let Some(place) = self.records.try_reserve(report.bytes()) else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+                return Ok(());
+            };
+            place.send(BatchRows::encode(&report, &[])?);
             Ok(())
         })
     }
@@ -154,7 +166,7 @@ impl Store for PostgresStore {
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
         Box::pin(async move {
             // Those that memory has and the database does not are about to be written.
-            let mut lines = read::list(&self.pool, &filter).await?;
+            let mut lines = read::list(&self.pool, &self.lists, &filter).await?;
             let most = filter.most;
             lines.extend(self.memory.list(filter).await?);
             // Stable, so that what is written comes first.
@@ -166,22 +178,7 @@ impl Store for PostgresStore {
     }
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
-        Box::pin(async move {
-            let mut linked = self.write_link(link).await?;
-            let here = self.memory.find(link.parent).await?;
-            if linked == Linked::ParentGone
-                && let Some(parent) = &here
-            {
-                // The database is behind: once it has the parent, whoever reads it there has to find the link.
-                let rows = BatchRows::encode(parent, &[])?;
-                self.change(Change::Record(vec![rows])).await?;
-                linked = self.write_link(link).await?;
-            }
-            if linked == Linked::Noted && here.is_some() {
-                self.memory.link(link).await?;
-            }
-            Ok(linked)
-        })
+        Box::pin(linking::note(self, &self.memory, link))
     }
 
     fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
@@ -333,8 +330,9 @@ impl Durable for PostgresStore {
         Box::pin(async move { self.change(Change::EndCallback(batch)).await.map(drop) })
     }
 
-    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()> {
-        Box::pin(async move { self.change(Change::DelayCallback(batch, after)).await.map(drop) })
+    fn delay_callback(&self, batch: BatchId, failed_tries: u32, after: Duration) -> StoreFuture<'_, ()> {
+        let delay = Change::DelayCallback { batch, failed_tries, after };
+        Box::pin(async move { self.change(delay).await.map(drop) })
     }
 
     fn check(&self) -> StoreFuture<'_, ()> {

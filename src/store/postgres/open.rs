@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _, query};
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use crate::store::memory::MemoryStore;
 use crate::store::postgres::holding::Holding;
 use crate::store::postgres::lease::{self, Keeper};
-use crate::store::postgres::records::{MOST_WAITING, Recorder};
+use crate::store::postgres::records::Recorder;
 use crate::store::postgres::{Opening, PostgresStore, retention};
+use crate::store::queue::queue;
 
 /// The oldest version whose statements we use, as the server counts: 14.
 const OLDEST_VERSION: i32 = 140_000;
@@ -91,13 +92,13 @@ impl PostgresStore {
         let options = options.options(LIMITS);
         let start = Instant::now();
         let replica = lease::enter(&mut connection).await.map_err(OpenError::Refused)?;
-        // The lease's own has the limits as well.
+        // It was made without the limits, which are too tight for new tables; the lease makes one of its own.
         let _ = connection.close().await;
         let holding = Arc::new(Holding::new(replica, start));
         let pool = pool(&options, opening.connections);
         let (closing, idle) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, lease) = (TaskTracker::new(), TaskTracker::new());
-        let (records, waiting) = mpsc::channel(MOST_WAITING);
+        let (records, waiting) = queue();
         let dropped = Arc::new(AtomicU64::new(0));
         lease.spawn(
             Keeper {
@@ -118,6 +119,7 @@ impl PostgresStore {
         Ok(Self {
             memory,
             pool,
+            lists: Semaphore::new(turns_of_lists(opening.connections)),
             holding,
             records,
             dropped,
@@ -140,6 +142,11 @@ fn options(opening: &Opening) -> Result<PgConnectOptions, OpenError> {
         Some(_) => options,
     };
     Ok(options.disable_statement_logging())
+}
+
+/// Half of the connections; with only one there is nothing to choose.
+fn turns_of_lists(connections: u32) -> usize {
+    usize::try_from((connections / 2).max(1)).unwrap_or(1)
 }
 
 fn pool(options: &PgConnectOptions, connections: u32) -> sqlx::PgPool {
@@ -222,6 +229,7 @@ fn migrator() -> Migrator {
         ("batches", include_str!("../../../migrations/postgres/0001_batches.sql").into_sql_str()),
         ("replicas", include_str!("../../../migrations/postgres/0002_replicas.sql").into_sql_str()),
         ("shared", include_str!("../../../migrations/postgres/0003_shared.sql").into_sql_str()),
+        ("lists", include_str!("../../../migrations/postgres/0004_lists.sql").into_sql_str()),
     ];
     let migrations = (1..).zip(tables).map(|(version, (name, tables))| {
         Migration::new(version, name.into(), MigrationType::Simple, tables, false)

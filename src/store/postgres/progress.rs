@@ -1,7 +1,8 @@
-//! What happens to a batch while it runs: one statement each, which looks for itself whose the batch is.
+//! What happens to a batch while it runs; and the pulse, which tells whether anything can be written.
 //!
-//! Each holds on to the row of its batch until it is committed, and so does whoever takes the batch over: a call that
-//! was begun in time is seen by the next owner, and none begins after.
+//! What becomes of a call is one statement, which looks for itself whose the batch is and holds on to the batch's row
+//! until it is committed; so does whoever takes the batch over: a call that was begun in time is seen by the next owner,
+//! and none begins after. A cancel is anybody's.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Row as _, query, query_scalar};
@@ -64,7 +65,7 @@ pub(super) async fn settle(
     batch: BatchId,
     row: &ChunkRow,
     owner: i64,
-) -> Result<bool, Flaw> {
+) -> Result<(), Flaw> {
     let statement = "WITH mine AS \
         (SELECT id FROM batches WHERE id = $1 AND owner = $2 AND completed_at IS NULL FOR SHARE) \
         INSERT INTO chunks \
@@ -88,7 +89,7 @@ pub(super) async fn settle(
     if settled.rows_affected() == 0 {
         return Err(whose(connection, batch).await?);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Why a batch cannot be changed.

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
-use sqlx::{Error, Postgres, Row as _, Transaction, query};
+use sqlx::{Error, Postgres, QueryBuilder, Row as _, Transaction, query};
+use tokio::sync::Semaphore;
 
 use crate::domain::id::BatchId;
 use crate::domain::outcome::Counts;
-use crate::domain::report::Status;
 use crate::store::durable::{DueCallback, KnownKey, Unfinished};
 use crate::store::postgres::flaw::Flaw;
 use crate::store::postgres::progress;
 use crate::store::stored::columns::{Columns as _, batch_row, chunk_row, counts_row, route_row};
+use crate::store::stored::listing::push_filter;
 use crate::store::stored::rows::{BatchRows, CountsRow, from_nanoseconds, read_channel, read_id};
 use crate::store::stored::{Providers, Unreadable};
 use crate::store::{Filter, StoreError, Summary};
@@ -20,9 +21,10 @@ use crate::store::{Filter, StoreError, Summary};
 /// How long one may take, the wait for a connection included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn bounded<T>(reading: impl Future<Output = Result<T, Flaw>>) -> Result<T, StoreError> {
-    let read = tokio::time::timeout(PATIENCE, reading).await;
-    read.unwrap_or(Err(Flaw::Away(Error::PoolTimedOut))).map_err(StoreError::from)
+/// One try within [`PATIENCE`].
+pub(super) async fn bounded<T>(work: impl Future<Output = Result<T, Flaw>>) -> Result<T, StoreError> {
+    let done = tokio::time::timeout(PATIENCE, work).await;
+    done.unwrap_or(Err(Flaw::Away(Error::PoolTimedOut))).map_err(StoreError::from)
 }
 
 /// All that is read in one is of one moment.
@@ -67,40 +69,32 @@ async fn rows(pool: &PgPool, id: BatchId) -> Result<Option<BatchRows>, Flaw> {
     }))
 }
 
-/// Recent batches, newest first.
-pub(super) async fn list(pool: &PgPool, filter: &Filter) -> Result<Vec<Summary>, StoreError> {
-    bounded(summaries(pool, filter)).await
+/// Recent batches, newest first; `turns`: how many may be listed at once.
+pub(super) async fn list(
+    pool: &PgPool,
+    turns: &Semaphore,
+    filter: &Filter,
+) -> Result<Vec<Summary>, StoreError> {
+    bounded(async {
+        let _turn = turns.acquire().await;
+        summaries(pool, filter).await
+    })
+    .await
 }
 
 async fn summaries(pool: &PgPool, filter: &Filter) -> Result<Vec<Summary>, Flaw> {
-    let mut transaction = begin(pool).await?;
     // What a batch that runs has reached is the sum of its calls.
-    let statement = "SELECT id, client_ref, created_at, completed_at, canceled, total, \
+    let columns = "SELECT id, client_ref, created_at, completed_at, canceled, total, \
          (accepted + CASE WHEN completed_at IS NULL THEN \
              (SELECT coalesce(sum(accepted), 0) FROM chunks WHERE batch = id) ELSE 0 END)::bigint AS accepted, \
          (failed + CASE WHEN completed_at IS NULL THEN \
              (SELECT coalesce(sum(failed), 0) FROM chunks WHERE batch = id) ELSE 0 END)::bigint AS failed, \
          (unknown + CASE WHEN completed_at IS NULL THEN \
              (SELECT coalesce(sum(unknown), 0) FROM chunks WHERE batch = id) ELSE 0 END)::bigint AS unknown, \
-         ARRAY(SELECT channel FROM routes WHERE routes.batch = id ORDER BY route_index) AS channels \
-         FROM batches \
-         WHERE ($1::text IS NULL OR caller = $1) \
-         AND ($2::boolean IS NULL OR (completed_at IS NOT NULL) = $2) \
-         AND ($6::boolean IS NULL OR canceled = $6) \
-         AND ($3::text IS NULL OR EXISTS (SELECT FROM routes WHERE routes.batch = id AND channel = $3)) \
-         AND ($4::text IS NULL OR id < $4) ORDER BY id DESC LIMIT $5";
-    let found = query(statement)
-        .bind(filter.caller.as_deref())
-        .bind(filter.status.map(|status| status != Status::Processing))
-        .bind(filter.channel.as_ref().map(|channel| channel.as_str()))
-        .bind(filter.before.map(|id| id.to_string()))
-        .bind(i64::try_from(filter.most).unwrap_or(i64::MAX))
-        .bind(match filter.status {
-            None | Some(Status::Processing) => None,
-            Some(status) => Some(status == Status::Canceled),
-        });
-    let found = found.fetch_all(&mut *transaction).await?;
-    transaction.commit().await?;
+         ARRAY(SELECT channel FROM routes WHERE routes.batch = id ORDER BY route_index) AS channels";
+    let mut statement = QueryBuilder::new(columns);
+    push_filter(&mut statement, filter);
+    let found = statement.build().fetch_all(pool).await?;
     found.iter().map(summary).collect()
 }
 

@@ -4,15 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::postgres::PgPool;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::store::postgres::change::{Change, make};
+use crate::store::queue;
 use crate::store::stored::rows::BatchRows;
-
-/// Reports that wait to be written; more are dropped.
-pub(super) const MOST_WAITING: usize = 1_024;
 
 /// Most reports of one transaction.
 const MOST_AT_ONCE: usize = 32;
@@ -23,7 +20,7 @@ const MOST_BYTES: usize = 8 << 20;
 /// Writes reports until the store closes and everything that was handed over is written or given up.
 pub(super) struct Recorder {
     pub(super) pool: PgPool,
-    pub(super) waiting: mpsc::Receiver<BatchRows>,
+    pub(super) waiting: queue::Receiver<BatchRows>,
     pub(super) dropped: Arc<AtomicU64>,
     pub(super) closing: CancellationToken,
 }

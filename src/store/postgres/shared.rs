@@ -7,21 +7,21 @@ use sqlx::postgres::PgPool;
 use sqlx::{Row as _, query, query_scalar};
 
 use crate::domain::report::BudgetKind;
+use crate::store::StoreFuture;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::flaw::Flaw;
 use crate::store::postgres::read::bounded;
 use crate::store::shared::{Ask, NewToken, Portion, Shared, SharedToken, Turn};
 use crate::store::stored::Unreadable;
-use crate::store::{StoreError, StoreFuture};
 
 impl Shared for PostgresStore {
     fn take_portion(&self, account: Arc<str>, ask: Ask) -> StoreFuture<'_, Portion> {
         Box::pin(async move {
             loop {
-                if let Some(portion) = written(take_portion(&self.pool, &account, ask)).await? {
+                if let Some(portion) = bounded(take_portion(&self.pool, &account, ask)).await? {
                     return Ok(portion);
                 }
-                written(full_budget(&self.pool, &account, ask.kind)).await?;
+                bounded(full_budget(&self.pool, &account, ask.kind)).await?;
             }
         })
     }
@@ -32,12 +32,12 @@ impl Shared for PostgresStore {
                 VALUES ($1, $2, extract(epoch FROM clock_timestamp())::float8 + $3) \
                 ON CONFLICT (account, kind) DO UPDATE SET full_at = greatest(budgets.full_at, excluded.full_at)";
             let hold = query(hold).bind(&*account).bind(kind.as_str()).bind(pause.as_secs_f64());
-            written(async { hold.execute(&self.pool).await.map(drop).map_err(Flaw::of_last) }).await
+            bounded(async { hold.execute(&self.pool).await.map(drop).map_err(Flaw::of_last) }).await
         })
     }
 
     fn next_token(&self, account: Arc<str>, known_version: i64, lease: Duration) -> StoreFuture<'_, Turn> {
-        Box::pin(async move { written(next_token(&self.pool, &account, known_version, lease)).await })
+        Box::pin(async move { bounded(next_token(&self.pool, &account, known_version, lease)).await })
     }
 
     fn keep_token(&self, account: Arc<str>, token: NewToken) -> StoreFuture<'_, i64> {
@@ -50,7 +50,7 @@ impl Shared for PostgresStore {
                 fetch_until = excluded.fetch_until RETURNING version";
             let lifetime = token.lifetime.map(|lifetime| lifetime.as_secs_f64());
             let keep = query_scalar(keep).bind(&*account).bind(token.sealed).bind(lifetime);
-            written(async { keep.fetch_one(&self.pool).await.map_err(Flaw::of_last) }).await
+            bounded(async { keep.fetch_one(&self.pool).await.map_err(Flaw::of_last) }).await
         })
     }
 
@@ -59,14 +59,9 @@ impl Shared for PostgresStore {
             let fail = "UPDATE tokens SET fetch_until = clock_timestamp() + make_interval(secs => $2) \
                 WHERE account = $1";
             let fail = query(fail).bind(&*account).bind(pause.as_secs_f64());
-            written(async { fail.execute(&self.pool).await.map(drop).map_err(Flaw::of_last) }).await
+            bounded(async { fail.execute(&self.pool).await.map(drop).map_err(Flaw::of_last) }).await
         })
     }
-}
-
-/// One try within a bounded time.
-async fn written<T>(work: impl Future<Output = Result<T, Flaw>>) -> Result<T, StoreError> {
-    bounded(work).await
 }
 
 /// `None` = there is no such budget yet.

@@ -110,9 +110,9 @@ pub(super) async fn apply(
             let end = query("DELETE FROM callbacks WHERE batch = ?").bind(batch.to_string());
             Ok(Done::Changed(end.execute(connection).await?.rows_affected() > 0))
         }
-        Change::DelayCallback(batch, due_at) => {
-            let delay = "UPDATE callbacks SET due_at = ?, failed_tries = failed_tries + 1 WHERE batch = ?";
-            let delay = query(delay).bind(due_at).bind(batch.to_string());
+        Change::DelayCallback { batch, failed_tries, due_at } => {
+            let delay = "UPDATE callbacks SET due_at = ?, failed_tries = ? WHERE batch = ?";
+            let delay = query(delay).bind(due_at).bind(failed_tries).bind(batch.to_string());
             Ok(Done::Changed(delay.execute(connection).await?.rows_affected() > 0))
         }
         Change::Sweep(ages) => Ok(Done::Changed(retention::sweep(connection, ages).await?)),

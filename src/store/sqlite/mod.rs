@@ -30,7 +30,9 @@ use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, KnownKey, NewBatch, Unfinished,
 };
+use crate::store::linking::{self, Written};
 use crate::store::memory::MemoryStore;
+use crate::store::queue;
 pub use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::{Change, Done, Job};
@@ -58,8 +60,10 @@ pub struct Opening {
 pub struct SqliteStore {
     memory: MemoryStore,
     changes: mpsc::Sender<Job>,
-    records: mpsc::Sender<Job>,
+    records: queue::Sender<Job>,
     readers: SqlitePool,
+    /// Reads lists, which may take their time.
+    lists: SqlitePool,
     providers: Providers,
     now: Now,
     orphans: Arc<Orphans>,
@@ -74,6 +78,7 @@ impl SqliteStore {
     pub async fn close(&self) {
         self.closing.cancel();
         self.readers.close().await;
+        self.lists.close().await;
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -88,6 +93,12 @@ impl SqliteStore {
         ask(&self.changes, change).await
     }
 
+    async fn keep(&self, report: Arc<Report>) -> Result<(), StoreError> {
+        self.memory.record(report).await
+    }
+}
+
+impl Written for SqliteStore {
     async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
         match self.change(Change::Link(link)).await? {
             Done::Linked(linked) => Ok(linked),
@@ -97,8 +108,9 @@ impl SqliteStore {
         }
     }
 
-    async fn keep(&self, report: Arc<Report>) -> Result<(), StoreError> {
-        self.memory.record(report).await
+    async fn write_report(&self, report: Arc<Report>) -> Result<(), StoreError> {
+        let rows = BatchRows::encode(&report, &[])?;
+        self.change(Change::Record(Box::new(rows))).await.map(drop)
     }
 }
 
@@ -116,13 +128,13 @@ impl Store for SqliteStore {
         Box::pin(async move {
             // What is lost under load is at least found as long as memory reaches.
             self.keep(Arc::clone(&report)).await?;
-            let Ok(permit) = self.records.try_reserve() else {
+            let Some(place) = self.records.try_reserve(report.bytes()) else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             };
             let rows = BatchRows::encode(&report, &[])?;
             let (reply, _) = oneshot::channel();
-            permit.send(Job { change: Change::Record(Box::new(rows)), reply });
+            place.send(Job { change: Change::Record(Box::new(rows)), reply });
             Ok(())
         })
     }
@@ -140,7 +152,7 @@ impl Store for SqliteStore {
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
         Box::pin(async move {
             // Those that memory has and the file does not are about to be written.
-            let written = read::list(&self.readers, &filter).await?;
+            let written = read::list(&self.lists, &filter).await?;
             let most = filter.most;
             let mut lines = self.memory.list(filter).await?;
             lines.extend(written);
@@ -152,20 +164,7 @@ impl Store for SqliteStore {
     }
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
-        Box::pin(async move {
-            let mut linked = self.write_link(link).await?;
-            let here = self.memory.find(link.parent).await?;
-            if linked == Linked::ParentGone
-                && let Some(parent) = &here
-            {
-                // The file is behind: without its parent in the file the link would not survive this process, but
-                // the parent may, and could be sent again.
-                let rows = BatchRows::encode(parent, &[])?;
-                self.change(Change::Record(Box::new(rows))).await?;
-                linked = self.write_link(link).await?;
-            }
-            if linked == Linked::Noted && here.is_some() { self.memory.link(link).await } else { Ok(linked) }
-        })
+        Box::pin(linking::note(self, &self.memory, link))
     }
 
     fn unlink(&self, link: Link) -> StoreFuture<'_, ()> {
@@ -254,11 +253,11 @@ impl Durable for SqliteStore {
         Box::pin(async move { self.change(Change::EndCallback(batch)).await.map(drop) })
     }
 
-    fn delay_callback(&self, batch: BatchId, after: Duration) -> StoreFuture<'_, ()> {
+    fn delay_callback(&self, batch: BatchId, failed_tries: u32, after: Duration) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let now = (self.now)();
             let due_at = to_nanoseconds(now.checked_add(after).unwrap_or(now));
-            self.change(Change::DelayCallback(batch, due_at)).await.map(drop)
+            self.change(Change::DelayCallback { batch, failed_tries, due_at }).await.map(drop)
         })
     }
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+use sqlx::{ConnectOptions as _, SqlSafeStr as _, SqlitePool};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::store::memory::MemoryStore;
+use crate::store::queue::queue;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::Writer;
 use crate::store::sqlite::{Opening, SqliteStore, read, retention};
@@ -23,11 +24,11 @@ use crate::store::sqlite::{Opening, SqliteStore, read, retention};
 /// Changes that wait for the writer before whoever asks for one waits himself.
 const MOST_CHANGES: usize = 4_096;
 
-/// Reports of batches that are not durable that wait to be written; more are dropped.
-const MOST_RECORDS: usize = 1_024;
-
 /// Connections that read.
 const READERS: u32 = 4;
+
+/// Connections that read lists, beside those: who turns many pages keeps no report, no key and no probe waiting.
+const LISTS: u32 = 2;
 
 /// How long a reader waits for its connection.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
@@ -81,15 +82,12 @@ impl SqliteStore {
         // `run` itself would make a future that the compiler does not let move between threads.
         migrator().run_direct(None, &mut connection, false).await.map_err(tables)?;
         let orphans = Orphans::new(read::unfinished(&mut connection).await.map_err(database)?);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(READER_PATIENCE)
-            .connect_lazy_with(options.clone().read_only(true).create_if_missing(false));
+        let (readers, lists) = (readers(&options, READERS), readers(&options, LISTS));
         let dropped = Arc::new(AtomicU64::new(0));
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let (changes, waiting) = mpsc::channel(MOST_CHANGES);
-        let (records, waiting_records) = mpsc::channel(MOST_RECORDS);
+        let (records, waiting_records) = queue();
         let writer = Writer {
             connection: Some(connection),
             options,
@@ -110,6 +108,7 @@ impl SqliteStore {
             changes,
             records,
             readers,
+            lists,
             providers: opening.providers,
             now: opening.now,
             orphans,
@@ -158,7 +157,20 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+fn readers(options: &SqliteConnectOptions, count: u32) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(count)
+        .acquire_timeout(READER_PATIENCE)
+        .connect_lazy_with(options.clone().read_only(true).create_if_missing(false))
+}
+
 fn migrator() -> Migrator {
-    let tables = include_str!("../../../migrations/sqlite/0001_batches.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "batches".into(), MigrationType::Simple, tables, false)])
+    let tables = [
+        ("batches", include_str!("../../../migrations/sqlite/0001_batches.sql").into_sql_str()),
+        ("lists", include_str!("../../../migrations/sqlite/0002_lists.sql").into_sql_str()),
+    ];
+    let migrations = (1..).zip(tables).map(|(version, (name, tables))| {
+        Migration::new(version, name.into(), MigrationType::Simple, tables, false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Error, Row as _, SqlitePool, query};
+use sqlx::{Error, QueryBuilder, Row as _, SqlitePool, query};
 
 use crate::domain::id::BatchId;
 use crate::domain::outcome::Counts;
-use crate::domain::report::Status;
 use crate::store::durable::{DueCallback, KnownKey, Unfinished};
 use crate::store::sqlite::apply::Flaw;
 use crate::store::stored::columns::{Columns as _, batch_row, chunk_row, counts_row, route_row};
+use crate::store::stored::listing::push_filter;
 use crate::store::stored::rows::{BatchRows, CountsRow, from_nanoseconds, read_channel, read_id};
 use crate::store::stored::{Providers, Unreadable};
 use crate::store::{Filter, StoreError, Summary};
@@ -66,56 +66,38 @@ async fn rows(readers: &SqlitePool, id: BatchId) -> Result<Option<BatchRows>, Fl
 }
 
 /// Recent batches, newest first.
-pub(super) async fn list(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Summary>, StoreError> {
-    Ok(summaries(readers, filter).await?)
+pub(super) async fn list(lists: &SqlitePool, filter: &Filter) -> Result<Vec<Summary>, StoreError> {
+    Ok(summaries(lists, filter).await?)
 }
 
-async fn summaries(readers: &SqlitePool, filter: &Filter) -> Result<Vec<Summary>, Flaw> {
-    let mut transaction = readers.begin().await?;
+async fn summaries(lists: &SqlitePool, filter: &Filter) -> Result<Vec<Summary>, Flaw> {
     // What a batch that runs has reached is the sum of its calls.
-    let statement = "SELECT id, client_ref, created_at, completed_at, canceled, total, \
+    let columns = "SELECT id, client_ref, created_at, completed_at, canceled, total, \
          accepted + CASE WHEN completed_at IS NULL THEN \
              (SELECT coalesce(sum(accepted), 0) FROM chunks WHERE batch = id) ELSE 0 END AS accepted, \
          failed + CASE WHEN completed_at IS NULL THEN \
              (SELECT coalesce(sum(failed), 0) FROM chunks WHERE batch = id) ELSE 0 END AS failed, \
          unknown + CASE WHEN completed_at IS NULL THEN \
-             (SELECT coalesce(sum(unknown), 0) FROM chunks WHERE batch = id) ELSE 0 END AS unknown \
-         FROM batches \
-         WHERE (?1 IS NULL OR caller = ?1) \
-         AND (?2 IS NULL OR (completed_at IS NOT NULL) = ?2) AND (?6 IS NULL OR canceled = ?6) \
-         AND (?3 IS NULL OR EXISTS (SELECT 1 FROM routes WHERE routes.batch = id AND channel = ?3)) \
-         AND (?4 IS NULL OR id < ?4) ORDER BY id DESC LIMIT ?5";
-    let found = query(statement)
-        .bind(filter.caller.as_deref())
-        .bind(filter.status.map(|status| status != Status::Processing))
-        .bind(filter.channel.as_ref().map(|channel| channel.as_str()))
-        .bind(filter.before.map(|id| id.to_string()))
-        .bind(i64::try_from(filter.most).unwrap_or(i64::MAX))
-        .bind(match filter.status {
-            None | Some(Status::Processing) => None,
-            Some(status) => Some(status == Status::Canceled),
-        });
-    let mut lines = Vec::new();
-    for row in found.fetch_all(&mut *transaction).await? {
-        lines.push(summary(&mut transaction, &row).await?);
-    }
-    transaction.commit().await?;
-    Ok(lines)
+             (SELECT coalesce(sum(unknown), 0) FROM chunks WHERE batch = id) ELSE 0 END AS unknown, \
+         (SELECT group_concat(channel, ' ' ORDER BY route_index) FROM routes WHERE batch = id) AS channels";
+    let mut statement = QueryBuilder::new(columns);
+    push_filter(&mut statement, filter);
+    let found = statement.build().fetch_all(lists).await?;
+    found.iter().map(summary).collect()
 }
 
-async fn summary(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<Summary, Flaw> {
-    let id: String = row.try_get("id")?;
-    let channels = query("SELECT channel FROM routes WHERE batch = ? ORDER BY route_index").bind(&id);
-    let channels = channels.fetch_all(connection).await?;
-    let channels = channels.iter().map(|row| Ok(read_channel(row.try_get(0)?)?));
+fn summary(row: &SqliteRow) -> Result<Summary, Flaw> {
+    let channels = row.text("channels")?;
+    // No channel has a space in its name.
+    let channels = channels.split(' ').map(|channel| Ok(read_channel(channel)?));
     Ok(Summary {
-        id: read_id(&id)?,
+        id: read_id(&row.text("id")?)?,
         client_ref: row.optional_text("client_ref")?,
-        created_at: from_nanoseconds(row.try_get("created_at")?),
-        completed_at: row.try_get::<Option<i64>, _>("completed_at")?.map(from_nanoseconds),
-        canceled: row.try_get("canceled")?,
+        created_at: from_nanoseconds(row.integer("created_at")?),
+        completed_at: row.optional_integer("completed_at")?.map(from_nanoseconds),
+        canceled: row.truth("canceled")?,
         channels: channels.collect::<Result<_, Flaw>>()?,
-        counts: Counts::from(CountsRow { total: row.try_get("total")?, ..counts_row(row)? }),
+        counts: Counts::from(CountsRow { total: row.integer("total")?, ..counts_row(row)? }),
     })
 }
 
@@ -131,13 +113,14 @@ async fn due_callbacks(readers: &SqlitePool, taken: Vec<(BatchId, u32)>) -> Resu
     let mut connection = readers.acquire().await?;
     let mut due = Vec::with_capacity(taken.len());
     let statement = "SELECT id, client_ref, created_at, completed_at, canceled, callback, total, accepted, failed, \
-        unknown FROM batches WHERE id = ? AND callback IS NOT NULL";
+        unknown, (SELECT group_concat(channel, ' ' ORDER BY route_index) FROM routes WHERE batch = id) AS channels \
+        FROM batches WHERE id = ? AND callback IS NOT NULL";
     for (batch, failed_tries) in taken {
         let row = query(statement).bind(batch.to_string()).fetch_optional(&mut *connection).await?;
         // Deleted meanwhile: it was too old.
         let Some(row) = row else { continue };
         let url = Arc::from(row.try_get::<String, _>("callback")?);
-        due.push(DueCallback { summary: summary(&mut connection, &row).await?, url, failed_tries });
+        due.push(DueCallback { summary: summary(&row)?, url, failed_tries });
     }
     Ok(due)
 }

@@ -3,12 +3,16 @@
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
+use sqlx::{QueryBuilder, Row as _};
+
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::report::Status;
 use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
-use crate::store::settings::Settings;
-use crate::store::stored::samples::{ended, numbered, providers, same};
+use crate::store::settings::MemorySettings;
+use crate::store::stored::listing::push_filter;
+use crate::store::stored::samples::{ended, heavy, numbered, providers, same};
 use crate::store::suite;
 
 /// A file of its own, and a clock.
@@ -35,7 +39,7 @@ impl File {
             providers,
             now: Arc::new(move || *now.lock().unwrap()),
         };
-        let memory = MemoryStore::new(Settings { memory_batches, memory_bytes: 1 << 20 });
+        let memory = MemoryStore::new(MemorySettings { memory_batches, memory_bytes: 1 << 20 });
         SqliteStore::open(opening, memory).await
     }
 
@@ -184,14 +188,7 @@ async fn what_is_too_much_to_write_behind_is_counted_and_still_in_memory() {
     let store = file.try_open(10_000).await.unwrap();
     // On this one thread the writer only writes while somebody waits.
     let reports: Vec<_> = (1..=2_000).map(|number| ended(&numbered(number, &["a"]))).collect();
-    for report in &reports {
-        let mut recording = store.record(Arc::clone(report));
-        std::future::poll_fn(|context| {
-            assert!(recording.as_mut().poll(context).is_ready());
-            std::task::Poll::Ready(())
-        })
-        .await;
-    }
+    suite::record_at_once(&store, reports.iter().cloned()).await;
     let dropped = store.dropped_count();
     assert!((900..=1_000).contains(&dropped), "{dropped}");
     assert!(store.find(reports[1_999].batch.id).await.unwrap().is_some());
@@ -199,6 +196,18 @@ async fn what_is_too_much_to_write_behind_is_counted_and_still_in_memory() {
     let store = file.try_open(0).await.unwrap();
     let kept = store.list(Filter { most: 9_999, ..Filter::default() }).await.unwrap().len();
     assert_eq!(kept, 2_000 - usize::try_from(dropped).unwrap());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_to_be_written_behind_is_bounded_by_its_bytes_too() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    suite::record_at_once(&store, (1..=100).map(|number| heavy(number, 1 << 20))).await;
+    store.close().await;
+    let store = file.try_open(0).await.unwrap();
+    let kept = store.list(Filter { most: 99, ..Filter::default() }).await.unwrap().len();
+    assert_eq!(kept, 31);
     store.close().await;
 }
 
@@ -290,5 +299,61 @@ async fn what_cannot_be_read_is_said_and_does_not_hold_up_the_rest() {
     let claimed = store.claim(9, Vec::new()).await.unwrap();
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].report.batch.id, BatchId::new(2, 7));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_list_looks_at_rows_that_an_index_could_have_passed_over() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    for first_page in suite::filters() {
+        let next_page = Filter { before: Some(BatchId::new(7, 7)), ..first_page.clone() };
+        for filter in [first_page, next_page] {
+            let mut plan = QueryBuilder::new("EXPLAIN QUERY PLAN SELECT id");
+            push_filter(&mut plan, &filter);
+            let steps = plan.build().fetch_all(&store.readers).await.unwrap();
+            let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+            let start = match &filter {
+                Filter { caller: None, status: Some(Status::Processing), .. } => "USING INDEX batches_open",
+                Filter { caller: None, status: Some(Status::Canceled), .. } => "USING INDEX batches_stopped",
+                Filter { caller: None, channel: Some(_), .. } => "USING INDEX routes_channel (channel=?",
+                // Nearly every row is a line of the page.
+                Filter { caller: None, before: None, .. } => "SCAN batches",
+                Filter { caller: None, .. } => "USING PRIMARY KEY (id<?)",
+                Filter { status: Some(Status::Processing), .. } => "batches_caller_open (caller=?",
+                Filter { status: Some(Status::Canceled), .. } => "batches_caller_stopped (caller=?",
+                Filter { .. } => "batches_caller (caller=?",
+            };
+            assert!(steps[0].contains(start), "{filter:?}: {steps:?}");
+            assert_eq!(filter.before.is_some(), steps[0].contains("<?"), "{filter:?}: {steps:?}");
+            assert!(steps[1..].iter().all(|step| !step.starts_with("SCAN")), "{filter:?}: {steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("B-TREE")), "{filter:?}: {steps:?}");
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_probe_no_key_and_no_report_waits_for_lists() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    let report = numbered(1, &["a"]);
+    accept(&store, &report).await.unwrap();
+    let mut lists = Vec::new();
+    for _ in 0..store.lists.options().get_max_connections() {
+        lists.push(store.lists.acquire().await.unwrap());
+    }
+    let others = async {
+        store.check().await.unwrap();
+        assert_eq!(store.find_key("".into(), "key".into()).await.unwrap(), None);
+        assert!(store.find(report.batch.id).await.unwrap().is_some());
+    };
+    let mut list = store.list(Filter { most: 9, ..Filter::default() });
+    tokio::select! {
+        biased;
+        lines = &mut list => panic!("it did not wait for its turn: {lines:?}"),
+        () = others => drop(lists),
+    }
+    assert_eq!(list.await.unwrap().len(), 1);
     store.close().await;
 }

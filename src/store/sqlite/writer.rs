@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 use crate::store::durable::{IdempotencyKey, KnownKey};
+use crate::store::queue;
 use crate::store::sqlite::apply::{self, Flaw};
 use crate::store::sqlite::orphans::{Orphans, Unclaimed};
 use crate::store::sqlite::retention::Ages;
@@ -46,7 +47,11 @@ pub(super) enum Change {
         most: usize,
     },
     EndCallback(BatchId),
-    DelayCallback(BatchId, i64),
+    DelayCallback {
+        batch: BatchId,
+        failed_tries: u32,
+        due_at: i64,
+    },
     Sweep(Ages),
     Pulse,
     /// Lets the file grow to so many pages and no further.
@@ -80,7 +85,7 @@ pub(super) struct Writer {
     pub(super) connection: Option<SqliteConnection>,
     pub(super) options: SqliteConnectOptions,
     pub(super) changes: mpsc::Receiver<Job>,
-    pub(super) records: mpsc::Receiver<Job>,
+    pub(super) records: queue::Receiver<Job>,
     pub(super) orphans: Arc<Orphans>,
     /// Reports that nobody waited for and that were not written.
     pub(super) dropped: Arc<AtomicU64>,
@@ -258,7 +263,7 @@ impl Change {
             | Self::Unlink(_)
             | Self::TakeCallbacks { .. }
             | Self::EndCallback(_)
-            | Self::DelayCallback(..)
+            | Self::DelayCallback { .. }
             | Self::Sweep(_)
             | Self::Pulse => 256,
             #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub(crate) mod columns;
 mod json;
+pub(crate) mod listing;
 mod message;
 mod outcomes;
 pub(crate) mod packed;

@@ -51,9 +51,8 @@ pub(crate) fn report(to: &[&str]) -> Arc<Report> {
 
 /// The same with a name of its own: `number` is the millisecond of its creation.
 pub(crate) fn numbered(number: u64, to: &[&str]) -> Arc<Report> {
-    let channel = ChannelName::parse("main").unwrap();
-    let recipients: Arc<RecipientList> = Arc::new(to.iter().copied().collect());
-    let route = Route { sender: Some("admin".into()), ..samples::route("main", Arc::clone(&recipients)) };
+    let recipients = Arc::new(to.iter().copied().collect());
+    let route = Route { sender: Some("admin".into()), ..samples::route("main", recipients) };
     let created_at = from_nanoseconds(i64::try_from(number).unwrap() * 1_000_000);
     let batch = Batch {
         caller: Some("shop".into()),
@@ -62,20 +61,18 @@ pub(crate) fn numbered(number: u64, to: &[&str]) -> Arc<Report> {
         expires_at: created_at + Duration::from_secs(600),
         ..samples::batch(BatchId::new(number, 7), vec![Arc::new(route)])
     };
-    let route = RouteReport {
-        channel,
-        provider: "fake",
-        is_sandbox: false,
-        recipients,
-        chatroom_id: None,
-        settled: Vec::new(),
-        unsent: None,
-        calls: 0,
-        retries: 0,
-        throttled: Duration::ZERO,
-        provider_request_ids: Vec::new(),
-    };
-    Arc::new(Report { completed_at: None, ..samples::ended(batch, vec![route]) })
+    let reports = batch.routes.iter().map(|route| samples::nobody_decided(route)).collect();
+    Arc::new(Report { completed_at: None, ..samples::ended(batch, reports) })
+}
+
+/// One that has ended, with a text of so many bytes.
+pub(crate) fn heavy(number: u64, bytes: usize) -> Arc<Report> {
+    let mut report = (*ended(&numbered(number, &["a"]))).clone();
+    let mut batch = (*report.batch).clone();
+    let message = Arc::new(Message::Text { text: "x".repeat(bytes).into() });
+    batch.routes = vec![Arc::new(Route { message, ..(*batch.routes[0]).clone() })];
+    report.batch = Arc::new(batch);
+    Arc::new(report)
 }
 
 /// The same batch with everybody accepted, ended an hour after its creation.

@@ -1,5 +1,7 @@
 //! A database that is killed, and answers that are lost.
 
+use tokio::sync::mpsc;
+
 use super::*;
 use crate::domain::recipients::Positions;
 use crate::domain::samples::accepted;

@@ -3,6 +3,7 @@
 #[path = "../../../../tests/it/cluster.rs"]
 mod cluster;
 mod crashes;
+mod lists;
 mod opening;
 mod proxy;
 mod replicas;
@@ -13,7 +14,7 @@ mod sharing;
 
 use super::*;
 use crate::store::postgres::tests::cluster::Cluster;
-use crate::store::settings::Settings;
+use crate::store::settings::MemorySettings;
 use crate::store::stored::samples::providers;
 use crate::store::suite;
 
@@ -45,7 +46,7 @@ impl Database {
 
     async fn try_open(&self) -> Result<PostgresStore, OpenError> {
         // Nothing in memory, so that the database is asked.
-        let memory = MemoryStore::new(Settings { memory_batches: 0, memory_bytes: 1 << 20 });
+        let memory = MemoryStore::new(MemorySettings { memory_batches: 0, memory_bytes: 1 << 20 });
         PostgresStore::open(self.opening(), memory).await
     }
 

@@ -303,7 +303,7 @@ async fn what_is_accepted_while_a_claim_is_on_its_way_is_not_claimed() {
 #[tokio::test]
 async fn a_link_to_what_is_not_written_yet_is_found_by_every_replica() {
     let database = Database::new();
-    let memory = MemoryStore::new(Settings { memory_batches: 9, memory_bytes: 1 << 20 });
+    let memory = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 1 << 20 });
     let left = PostgresStore::open(database.opening(), memory).await.unwrap();
     let right = database.store().await;
     let parent = ended(&numbered(1, &["a"]));

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::recipients::Positions;
 use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
-use crate::store::stored::samples::{ended, numbered, same};
+use crate::store::stored::samples::{ended, heavy, numbered, same};
 
 /// The batches of these tests ended in 1970.
 const A_DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -86,7 +86,7 @@ async fn one_replica_sweeps_at_a_time() {
 #[tokio::test]
 async fn what_is_not_durable_is_written_behind_and_found_at_once() {
     let database = Database::new();
-    let memory = MemoryStore::new(Settings { memory_batches: 9, memory_bytes: 1 << 20 });
+    let memory = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 1 << 20 });
     let store = PostgresStore::open(database.opening(), memory).await.unwrap();
     let report = ended(&numbered(1, &["a"]));
     store.record(Arc::clone(&report)).await.unwrap();
@@ -95,6 +95,18 @@ async fn what_is_not_durable_is_written_behind_and_found_at_once() {
     assert_eq!(store.dropped_count(), 0);
     let store = database.store().await;
     assert_eq!(same(&store.find(report.batch.id).await.unwrap().unwrap()), same(&report));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_to_be_written_behind_is_bounded_by_its_bytes_too() {
+    let database = Database::new();
+    let store = database.store().await;
+    suite::record_at_once(&store, (1..=100).map(|number| heavy(number, 1 << 20))).await;
+    store.close().await;
+    let store = database.store().await;
+    let kept = store.list(Filter { most: 99, ..Filter::default() }).await.unwrap().len();
+    assert_eq!(kept, 31);
     store.close().await;
 }
 

@@ -51,9 +51,6 @@ struct StoredWarning {
     detail: String,
 }
 
-const WARNING_CODES: [WarningCode; 3] =
-    [WarningCode::FieldLeftOut, WarningCode::UnexpectedRecipient, WarningCode::ContradictoryAnswer];
-
 impl BatchRow {
     pub(super) fn encode(report: &Report) -> Result<Self, Unreadable> {
         // Taken apart, so that a new field has to be looked at here.
@@ -169,7 +166,7 @@ pub(crate) fn encode_warnings(warnings: &[Warning]) -> Result<String, Unreadable
 fn decode_warnings(text: &str) -> Result<Vec<Warning>, Unreadable> {
     let stored: Vec<StoredWarning> = from_document(text)?;
     let read = stored.into_iter().map(|StoredWarning { code, channel, pointer, detail }| {
-        let found = WARNING_CODES.into_iter().find(|known| known.as_str() == code);
+        let found = WarningCode::ALL.into_iter().find(|known| known.as_str() == code);
         let code = found.ok_or_else(|| Unreadable(format!("unknown warning `{code}`")))?;
         let channel = channel.as_deref().map(read_channel).transpose()?;
         Ok(Warning { code, channel, pointer, detail })
