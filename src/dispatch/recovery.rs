@@ -4,15 +4,16 @@
 //! duplicates. What was planned is sent. What was done stays.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::{info, warn};
 
 use crate::dispatch::Dispatcher;
 use crate::dispatch::plan::Plan;
 use crate::dispatch::running::Running;
+use crate::dispatch::sealed_options::{self, LOST_CREDENTIALS};
 use crate::dispatch::start::{enter, hand_over};
-use crate::domain::batch::RetryUnknown;
+use crate::domain::batch::{Batch, RetryUnknown};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Outcome, Outcomes};
@@ -71,7 +72,8 @@ impl Dispatcher {
         }
     }
 
-    /// Goes on with a batch, or ends it if its time is over; gives it back if neither is possible now.
+    /// Goes on with a batch, or ends it if its time is over or its credentials are lost; gives it back if neither is
+    /// possible now.
     async fn resume_or_end(
         &self,
         store: &dyn Durable,
@@ -88,8 +90,8 @@ impl Dispatcher {
             Err(Hindered::Waits(reason)) => reason,
         };
         let now = self.now();
-        if unfinished.report.batch.expires_at <= now {
-            let ended = store.finish(Arc::new(expired(&unfinished, now))).await;
+        if let Some(failure) = self.end_of(&unfinished.report.batch, now) {
+            let ended = store.finish(Arc::new(ended(&unfinished, now, &failure))).await;
             match ended {
                 Ok(()) | Err(StoreError::Lost) => {
                     self.shared.canceled().remove(&id);
@@ -101,6 +103,16 @@ impl Dispatcher {
             warn!(batch.id = %id, reason, "A batch that another process began has to wait.");
         }
         Some(unfinished)
+    }
+
+    /// Why nothing of a batch that cannot go on now will ever be sent, if that is so.
+    fn end_of(&self, batch: &Batch, now: SystemTime) -> Option<Failure> {
+        if batch.expires_at <= now {
+            let failure = Failure::gateway(FailureKind::Expired).with_retryable(true);
+            return Some(failure.with_hint("the batch's time was over before this call could start"));
+        }
+        let is_lost = sealed_options::is_lost(batch, &self.shared.channels.load());
+        is_lost.then(|| Failure::gateway(FailureKind::Authentication).with_hint(LOST_CREDENTIALS))
     }
 
     /// Goes on with a batch.
@@ -166,8 +178,8 @@ pub(super) fn lost_call(positions: Positions) -> Settled {
     Settled { positions, outcomes, attempts: 1 }
 }
 
-/// The report of a batch of which nothing more will be sent.
-fn expired(unfinished: &Unfinished, now: std::time::SystemTime) -> Report {
+/// The report of a batch of which nothing more will be sent, and why.
+fn ended(unfinished: &Unfinished, now: SystemTime, failure: &Failure) -> Report {
     let mut report = (*unfinished.report).clone();
     for Chunk { route_index, positions } in &unfinished.in_flight {
         if let Some(route) = report.routes.get_mut(*route_index) {
@@ -176,9 +188,7 @@ fn expired(unfinished: &Unfinished, now: std::time::SystemTime) -> Report {
     }
     for route in &mut report.routes {
         for positions in route.open_runs() {
-            let failure = Failure::gateway(FailureKind::Expired).with_retryable(true);
-            let failure = failure.with_hint("the batch's time was over before this call could start");
-            let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
+            let outcomes = Outcomes::same(Outcome::failed(failure.clone()), positions.len());
             route.settle(Settled { positions, outcomes, attempts: 0 });
         }
     }

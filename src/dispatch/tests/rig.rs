@@ -13,8 +13,8 @@ use crate::adapter::profile::{Profile, SenderRule, Support};
 use crate::adapter::secret::Secret;
 use crate::adapter::wire::{WireRequest, WireResponse};
 use crate::adapter::{
-    Adapter, Answer, Attempt, Audience, Auth, AuthError, Call, Chunking, DecodeError, MessageCost, Prepared,
-    Repeat, Sign, Token, TokenGrant, Verdict,
+    Adapter, Answer, Attempt, Audience, Auth, AuthError, Call, Chunking, DecodeError, GivenCredentials,
+    MessageCost, Prepared, Repeat, Sign, Token, TokenGrant, Verdict,
 };
 use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::{Account, ChannelParts, ChannelRuntime};
@@ -282,6 +282,10 @@ struct Unsigned;
 impl Sign for Unsigned {
     fn sign(&self, _: &Attempt<'_>, _: &mut WireRequest) -> Result<(), AuthError> {
         Ok(())
+    }
+
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>> {
+        None
     }
 }
 

@@ -104,6 +104,20 @@ fn another_version_and_another_provider_are_unreadable() {
 }
 
 #[test]
+fn a_route_with_sealed_options_is_unreadable_for_whoever_does_not_know_of_them() {
+    let route = |sealed_options| {
+        let mut report = (*samples::report(&["a"])).clone();
+        let batch = std::sync::Arc::make_mut(&mut report.batch);
+        std::sync::Arc::make_mut(&mut batch.routes[0]).sealed_options = sealed_options;
+        BatchRows::encode(&report, &[]).unwrap().routes.remove(0).route
+    };
+    assert!(from_document::<serde::de::IgnoredAny>(&route(Some([7].into()))).is_err());
+    // Without them it is what it always was.
+    let plain = route(None);
+    assert!(from_document::<serde::de::IgnoredAny>(&plain).is_ok() && !plain.contains("sealed_options"));
+}
+
+#[test]
 fn entries_are_written_only_where_they_are_not_the_recipients() {
     let report = samples::report(&["a"]);
     assert!(BatchRows::encode(&report, &[]).unwrap().routes[0].entries.is_none());
