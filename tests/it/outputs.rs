@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// Names the socket that the script listens at.
 const SOCKET: &str = "IMCAST_OUTPUTS";
 
-/// What the configurations of the tests hold as secrets, by kind; those that are made on the way are told by
+/// What configurations and requests of the tests hold as secrets, by kind; those that are made on the way are told by
 /// [`secret`].
 const SECRETS: [(&str, &[&str]); 6] = [
     (
