@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::dispatch::Shared;
 use crate::dispatch::run::RouteRun;
@@ -90,12 +90,7 @@ pub(super) async fn finish(shared: &Shared, state: &State, report: Arc<Report>) 
                 shared.callback_due.notify_one();
             }
         }
-        Some(_) | None => {
-            if let Err(error) = shared.store.record(report).await {
-                shared.metrics.count_unrecorded();
-                error!(batch.id = %state.plan.batch.id, %error, "A finished batch was not recorded.");
-            }
-        }
+        Some(_) | None => shared.store.record(report).await,
     }
 }
 

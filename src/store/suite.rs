@@ -290,7 +290,7 @@ async fn lists_are_newest_first_and_filtered(rig: &impl Rig) {
     }
     settle(&store, reports[0].batch.id, 0..1).await;
     durable(&store).finish(ended(&reports[1])).await.unwrap();
-    store.record(ended(&numbered(4, &["a", "b"]))).await.unwrap();
+    store.record(ended(&numbered(4, &["a", "b"]))).await;
     let lists = [
         (Filter { most: 9, ..Filter::default() }, &[4, 3, 2, 1][..]),
         (Filter { most: 2, ..Filter::default() }, &[4, 3]),

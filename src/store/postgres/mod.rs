@@ -26,7 +26,6 @@ mod shared;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -49,7 +48,8 @@ pub use crate::store::postgres::open::OpenError;
 use crate::store::shared::Shared;
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
-use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
+use crate::store::unrecorded::Unrecorded;
+use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// How long a check may take: less than whoever asks waits for it, so that the log has the reason.
 const CHECK_PATIENCE: Duration = Duration::from_millis(1_200);
@@ -73,7 +73,7 @@ pub struct PostgresStore {
     pool: PgPool,
     holding: Arc<Holding>,
     records: mpsc::Sender<BatchRows>,
-    dropped: Arc<AtomicU64>,
+    unrecorded: Arc<Unrecorded>,
     providers: Providers,
     /// Held while batches are taken over, so that no two get the same one.
     claiming: tokio::sync::Mutex<()>,
@@ -98,10 +98,11 @@ impl PostgresStore {
         self.pool.close().await;
     }
 
-    /// How many reports of batches that are not durable were not written, because the database was behind or away.
-    #[must_use]
-    pub fn dropped_count(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// Hands a report to whoever writes it without waiting for him.
+    fn write_behind(&self, report: &Report) -> Result<(), String> {
+        let rows = BatchRows::encode(report, &[]).map_err(|unreadable| unreadable.to_string())?;
+        let sent = self.records.try_send(rows);
+        sent.map_err(|_| "too many wait to be written, or the database is closed".to_owned())
     }
 
     async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
@@ -124,16 +125,18 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
+    fn record(&self, report: Arc<Report>) -> Recording<'_> {
         Box::pin(async move {
-            let rows = BatchRows::encode(&report, &[])?;
             // What is lost under load is at least found as long as memory reaches.
-            self.memory.record(report).await?;
-            if self.records.try_send(rows).is_err() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.memory.record(Arc::clone(&report)).await;
+            if let Err(reason) = self.write_behind(&report) {
+                self.unrecorded.add(1, reason);
             }
-            Ok(())
         })
+    }
+
+    fn unrecorded_count(&self) -> u64 {
+        self.unrecorded.count()
     }
 
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {

@@ -1,7 +1,6 @@
 //! Opens the database: what it must be, its tables, its connections and the tasks behind them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -17,6 +16,7 @@ use crate::store::postgres::holding::Holding;
 use crate::store::postgres::lease::{self, Keeper};
 use crate::store::postgres::records::{MOST_WAITING, Recorder};
 use crate::store::postgres::{Opening, PostgresStore, retention};
+use crate::store::unrecorded::Unrecorded;
 
 /// The oldest version whose statements we use, as the server counts: 14.
 const OLDEST_VERSION: i32 = 140_000;
@@ -98,7 +98,7 @@ impl PostgresStore {
         let (closing, idle) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, lease) = (TaskTracker::new(), TaskTracker::new());
         let (records, waiting) = mpsc::channel(MOST_WAITING);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let unrecorded = Arc::<Unrecorded>::default();
         lease.spawn(
             Keeper {
                 connection: None,
@@ -109,8 +109,12 @@ impl PostgresStore {
             }
             .run(),
         );
-        let recorder =
-            Recorder { pool: pool.clone(), waiting, dropped: Arc::clone(&dropped), closing: closing.clone() };
+        let recorder = Recorder {
+            pool: pool.clone(),
+            waiting,
+            unrecorded: Arc::clone(&unrecorded),
+            closing: closing.clone(),
+        };
         tasks.spawn(recorder.run());
         let (until_closing, sweeping) =
             (closing.clone(), retention::sweep_for_ever(pool.clone(), opening.retention));
@@ -120,7 +124,7 @@ impl PostgresStore {
             pool,
             holding,
             records,
-            dropped,
+            unrecorded,
             providers: opening.providers,
             claiming: tokio::sync::Mutex::default(),
             tasks,

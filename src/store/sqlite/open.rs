@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -19,6 +18,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::Writer;
 use crate::store::sqlite::{Opening, SqliteStore, read, retention};
+use crate::store::unrecorded::Unrecorded;
 
 /// Changes that wait for the writer before whoever asks for one waits himself.
 const MOST_CHANGES: usize = 4_096;
@@ -85,7 +85,7 @@ impl SqliteStore {
             .max_connections(READERS)
             .acquire_timeout(READER_PATIENCE)
             .connect_lazy_with(options.clone().read_only(true).create_if_missing(false));
-        let dropped = Arc::new(AtomicU64::new(0));
+        let unrecorded = Arc::<Unrecorded>::default();
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let (changes, waiting) = mpsc::channel(MOST_CHANGES);
@@ -96,7 +96,7 @@ impl SqliteStore {
             changes: waiting,
             records: waiting_records,
             orphans: Arc::clone(&orphans),
-            dropped: Arc::clone(&dropped),
+            unrecorded: Arc::clone(&unrecorded),
             closing: closing.clone(),
             _lock: lock,
         };
@@ -113,7 +113,7 @@ impl SqliteStore {
             providers: opening.providers,
             now: opening.now,
             orphans,
-            dropped,
+            unrecorded,
             tasks,
             closing: closing.clone(),
             _closes_when_dropped: closing.drop_guard(),
