@@ -18,7 +18,7 @@ use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, RouteReport, Settled};
+use crate::domain::report::{Remarks, Report, RouteReport, Settled};
 use crate::store::StoreError;
 use crate::store::durable::{Chunk, Durable, Unfinished};
 
@@ -132,7 +132,8 @@ impl Dispatcher {
                 continue;
             }
             let settled = lost_call(chunk.positions.clone());
-            let written = store.settle(report.batch.id, chunk.route_index, settled.clone()).await;
+            let written =
+                store.settle(report.batch.id, chunk.route_index, settled.clone(), Remarks::default()).await;
             written.map_err(|error| match error {
                 StoreError::Lost => Hindered::Lost,
                 StoreError::Away(_) | StoreError::Unsettled | StoreError::Corrupt(_) => {
@@ -141,7 +142,7 @@ impl Dispatcher {
             })?;
             route.settle(settled);
         }
-        report.routes.iter_mut().for_each(count_calls);
+        report.routes.iter_mut().for_each(RouteReport::count_calls);
         plan.leave_open(&report, again);
         let places =
             enter(&plan, Duration::MAX).map_err(|overloaded| Hindered::Waits(overloaded.to_string()))?;
@@ -160,16 +161,6 @@ enum Hindered {
     Lost,
     /// It has to wait; why, for operators.
     Waits(String),
-}
-
-/// Counts the calls that the process before made: it wrote their number only at the end.
-fn count_calls(route: &mut RouteReport) {
-    let attempts = route.settled.iter().map(|settled| settled.attempts);
-    let (calls, retries) = attempts.fold((0_u32, 0_u32), |(calls, retries), attempts| {
-        (calls.saturating_add(attempts), retries.saturating_add(attempts.saturating_sub(1)))
-    });
-    route.calls = route.calls.max(calls);
-    route.retries = route.retries.max(retries);
 }
 
 /// What a call comes to whose process died while it was out.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
@@ -193,7 +193,13 @@ impl Durable for ModelStore {
         })
     }
 
-    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
+    fn settle(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> StoreFuture<'_, ()> {
         if self.shared.lock().unwrap().is_taken {
             return Box::pin(std::future::ready(Err(StoreError::Lost)));
         }
@@ -202,7 +208,10 @@ impl Durable for ModelStore {
             let row = kept.batches.get_mut(&batch).unwrap();
             row.in_flight
                 .retain(|known| known.route_index != route_index || known.positions != settled.positions);
-            row.report.routes[route_index].settle(settled);
+            let route = &mut row.report.routes[route_index];
+            route.settle(settled);
+            route.provider_request_ids.extend(remarks.request_id);
+            remarks.warnings.into_iter().for_each(|warning| warning.add_to(&mut row.report.warnings));
         })
     }
 

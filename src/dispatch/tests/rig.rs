@@ -29,7 +29,7 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::message::MessageType;
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::RecipientList;
-use crate::domain::report::{Report, Warning};
+use crate::domain::report::{Report, Warning, WarningCode};
 use crate::domain::route::{Route, TargetType};
 use crate::domain::samples;
 use crate::store::Store;
@@ -265,6 +265,15 @@ impl Prepared for FakePrepared {
             b"expired" => refused(FailureKind::Authentication, Repeat::WithNewToken),
             b"forbidden" => refused(FailureKind::Permission, Repeat::EndsRoute),
             b"short" => Verdict::Answered(Outcomes::same(accepted(), count + 1)),
+            b"ok with remarks" => {
+                let ids = call.recipients.iter().collect::<Vec<_>>().join(",");
+                let (code, detail) = (WarningCode::UnexpectedRecipient, format!("seen at {ids}"));
+                return Ok(Answer {
+                    verdict: Verdict::Answered(Outcomes::same(accepted(), count)),
+                    request_id: Some(format!("request of {ids}").into()),
+                    warnings: vec![Warning { code, channel: None, pointer: None, detail }],
+                });
+            }
             b"panic" => panic!("planted"),
             _ => return Err(DecodeError::NotDocumented),
         };

@@ -37,7 +37,7 @@ use tracing::error;
 
 use crate::adapter::secret::Secret;
 use crate::domain::id::BatchId;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
@@ -266,9 +266,15 @@ impl Durable for PostgresStore {
         })
     }
 
-    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
+    fn settle(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let chunk = ChunkRow::done(route_index, &settled)?;
+            let chunk = ChunkRow::done(route_index, &settled, &remarks)?;
             let owner = self.holding.owner(batch);
             self.change_of(batch, Change::Settle { batch, chunk, owner }).await.map(drop)
         })

@@ -226,6 +226,7 @@ fn migrator() -> Migrator {
         ("batches", include_str!("../../../migrations/postgres/0001_batches.sql").into_sql_str()),
         ("replicas", include_str!("../../../migrations/postgres/0002_replicas.sql").into_sql_str()),
         ("shared", include_str!("../../../migrations/postgres/0003_shared.sql").into_sql_str()),
+        ("remarks", include_str!("../../../migrations/postgres/0004_remarks.sql").into_sql_str()),
     ];
     let migrations = (1..).zip(tables).map(|(version, (name, tables))| {
         Migration::new(version, name.into(), MigrationType::Simple, tables, false)

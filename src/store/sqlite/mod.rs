@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use crate::domain::id::BatchId;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, KnownKey, NewBatch, Unfinished,
 };
@@ -213,9 +213,15 @@ impl Durable for SqliteStore {
         })
     }
 
-    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
+    fn settle(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let change = Change::Settle(batch, ChunkRow::done(route_index, &settled)?);
+            let change = Change::Settle(batch, ChunkRow::done(route_index, &settled, &remarks)?);
             if let Done::Changed(false) = self.change(change).await? {
                 return Err(StoreError::Corrupt(format!("{batch} is not there")));
             }

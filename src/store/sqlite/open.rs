@@ -159,6 +159,12 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 fn migrator() -> Migrator {
-    let tables = include_str!("../../../migrations/sqlite/0001_batches.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "batches".into(), MigrationType::Simple, tables, false)])
+    let tables = [
+        ("batches", include_str!("../../../migrations/sqlite/0001_batches.sql").into_sql_str()),
+        ("remarks", include_str!("../../../migrations/sqlite/0002_remarks.sql").into_sql_str()),
+    ];
+    let migrations = (1..).zip(tables).map(|(version, (name, tables))| {
+        Migration::new(version, name.into(), MigrationType::Simple, tables, false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
