@@ -199,8 +199,20 @@ pub trait Sign: Send + Sync + 'static {
     /// [`AuthError`] if no proof can be made; nothing is sent.
     fn sign(&self, attempt: &Attempt<'_>, request: &mut WireRequest) -> Result<(), AuthError>;
 
+    /// What a caller may give to sign with in place of what is configured; `None` = nothing.
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>>;
+
     /// Forgets what is cached, because the provider called it expired.
     fn renew(&self) {}
+}
+
+/// Credentials that a caller may give in the options of a route.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenCredentials<'a> {
+    /// The field of the options that holds them.
+    pub field: &'static str,
+    /// The channel's own secret, with which they are sealed wherever the batch is kept.
+    pub secret: &'a Secret,
 }
 
 /// Fetches tokens and puts them into requests.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::dispatch::Shared;
 use crate::dispatch::run::RouteRun;
 use crate::dispatch::running::{Running, State};
 use crate::dispatch::turn::Stop;
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{Accepted, Chunk, Durable, IdempotencyKey, KnownKey, NewBatch};
 use crate::store::{StoreError, StoreFuture};
 
@@ -60,15 +60,18 @@ impl RouteRun {
         }
     }
 
-    /// Writes what became of recipients.
-    pub(super) async fn settle(&self, settled: Settled) {
-        let Some(settled) = self.state.settle_in_memory(self.route_index, settled) else { return };
+    /// Writes what became of recipients, and what the answer said beside it.
+    pub(super) async fn settle(&self, settled: Settled, remarks: Remarks) {
+        let Some((settled, remarks)) = self.state.settle_in_memory(self.route_index, settled, remarks) else {
+            return;
+        };
         if let Some(store) = self.shared.store.durable() {
             self.state.written.cancelled().await;
             let id = self.state.plan.batch.id;
-            until_written(&self.state, || store.settle(id, self.route_index, settled.clone())).await;
+            let settle = || store.settle(id, self.route_index, settled.clone(), remarks.clone());
+            until_written(&self.state, settle).await;
         }
-        self.state.settle(self.route_index, settled);
+        self.state.settle(self.route_index, settled, remarks);
     }
 
     fn chunk(&self, positions: &Positions) -> Chunk {
@@ -90,12 +93,7 @@ pub(super) async fn finish(shared: &Shared, state: &State, report: Arc<Report>) 
                 shared.callback_due.notify_one();
             }
         }
-        Some(_) | None => {
-            if let Err(error) = shared.store.record(report).await {
-                shared.metrics.count_unrecorded();
-                error!(batch.id = %state.plan.batch.id, %error, "A finished batch was not recorded.");
-            }
-        }
+        Some(_) | None => shared.store.record(report).await,
     }
 }
 

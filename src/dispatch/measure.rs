@@ -23,6 +23,7 @@ impl Dispatcher {
     /// Reads what is only looked at when it is asked for.
     pub fn measure(&self) {
         self.shared.metrics.show_batches_in_progress(self.running_count());
+        self.shared.metrics.show_unrecorded(self.shared.store.unrecorded_count());
         for channel in self.channels() {
             let ChannelStatus { in_flight, max_in_flight, route_count, circuit, .. } = self.status(&channel);
             let circuit = circuit.state();

@@ -22,6 +22,7 @@ pub mod retry;
 pub mod retry_budget;
 mod run;
 pub mod running;
+mod sealed_options;
 pub mod settings;
 mod share;
 pub mod start;

@@ -9,6 +9,7 @@ use crate::adapter::secret::{REDACTED, Secret};
 use crate::adapter::wire::WireRequest;
 use crate::adapter::{Attempt, Audience, Auth, Call, Chunking, Prepared, Token};
 use crate::dispatch::channel::ChannelRuntime;
+use crate::dispatch::sealed_options::{self, LOST_CREDENTIALS};
 use crate::dispatch::{Channels, Shared};
 use crate::domain::batch::{Batch, OnInvalid};
 use crate::domain::failure::{Failure, FailureKind};
@@ -37,6 +38,7 @@ pub struct Plan {
 
 /// One route of a plan.
 pub(super) struct PlannedRoute {
+    /// As it is sent; the batch has it as it is kept.
     pub(super) route: Arc<Route>,
     pub(super) channel: Arc<ChannelRuntime>,
     pub(super) prepared: Box<dyn Prepared>,
@@ -256,7 +258,10 @@ impl PlannedRoute {
         if let (None, Some(default_from)) = (&route.sender, channel.default_from()) {
             Arc::make_mut(route).sender = Some(default_from.into());
         }
-        let prepared = channel.channel().adapter.prepare(route)?;
+        let sealing = |_| vec![Fault::new("/provider_options", FaultCode::Conflict, LOST_CREDENTIALS)];
+        let open = sealed_options::open(route, channel).map_err(sealing)?;
+        let prepared = channel.channel().adapter.prepare(&open)?;
+        *route = sealed_options::seal(&open, channel).map_err(sealing)?;
         let (recipients, chatroom_id, is_everyone) = match prepared.audience() {
             Audience::To => (Arc::clone(route.only.as_ref().unwrap_or(&route.to)), None, false),
             Audience::Members { chatroom_id, members } => {
@@ -283,7 +288,7 @@ impl PlannedRoute {
             }
         }
         Ok(Self {
-            route: Arc::clone(route),
+            route: open,
             channel: Arc::clone(channel),
             chunking: prepared.chunking(),
             prepared,

@@ -11,13 +11,14 @@ use tracing::{info, warn};
 use crate::dispatch::Dispatcher;
 use crate::dispatch::plan::Plan;
 use crate::dispatch::running::Running;
+use crate::dispatch::sealed_options::{self, LOST_CREDENTIALS};
 use crate::dispatch::start::{enter, hand_over};
 use crate::domain::batch::RetryUnknown;
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, RouteReport, Settled};
+use crate::domain::report::{Remarks, Report, RouteReport, Settled};
 use crate::store::StoreError;
 use crate::store::durable::{Chunk, Durable, Unfinished};
 
@@ -80,8 +81,8 @@ impl Dispatcher {
         self.shared.canceled.forget_old();
     }
 
-    /// Goes on with a batch, or ends it if it is canceled or its time is over; gives it back if neither is possible
-    /// now.
+    /// Goes on with a batch, or ends it if it is canceled, its time is over or its credentials are lost; gives it back
+    /// if neither is possible now.
     async fn resume_or_end(
         &self,
         store: &dyn Durable,
@@ -99,7 +100,7 @@ impl Dispatcher {
             Err(Hindered::Waits(reason)) => (reason, false),
         };
         let now = self.now();
-        if let Some(failure) = unsent(&unfinished, now) {
+        if let Some(failure) = self.end_of(&unfinished, now) {
             match store.finish(Arc::new(ended(&unfinished, now, &failure))).await {
                 Ok(()) | Err(StoreError::Lost) => {
                     self.shared.canceled.forget(id);
@@ -111,6 +112,21 @@ impl Dispatcher {
             warn!(batch.id = %id, reason, "A batch that another process began has to wait.");
         }
         Some(Waiting { unfinished, is_for_room })
+    }
+
+    /// Why nothing more of a batch that cannot go on now will ever be sent, if that is so.
+    fn end_of(&self, unfinished: &Unfinished, now: SystemTime) -> Option<Failure> {
+        let batch = &unfinished.report.batch;
+        let (kind, hint) = if unfinished.is_canceled {
+            (FailureKind::Canceled, "the batch was canceled before this call started")
+        } else if batch.expires_at <= now {
+            (FailureKind::Expired, "the batch's time was over before this call could start")
+        } else if sealed_options::is_lost(batch, &self.shared.channels.load()) {
+            return Some(Failure::gateway(FailureKind::Authentication).with_hint(LOST_CREDENTIALS));
+        } else {
+            return None;
+        };
+        Some(Failure::gateway(kind).with_retryable(true).with_hint(hint))
     }
 
     /// Goes on with a batch.
@@ -133,7 +149,7 @@ impl Dispatcher {
                 lost.push((chunk.route_index, settled));
             }
         }
-        report.routes.iter_mut().for_each(count_calls);
+        report.routes.iter_mut().for_each(RouteReport::count_calls);
         // The process before may not have come to writing that.
         report.canceled |= report.has_canceled();
         plan.leave_open(&report, again);
@@ -141,7 +157,7 @@ impl Dispatcher {
         let places =
             enter(&plan, Duration::MAX).map_err(|overloaded| Hindered::Full(overloaded.to_string()))?;
         for (route_index, settled) in lost {
-            let written = store.settle(report.batch.id, route_index, settled).await;
+            let written = store.settle(report.batch.id, route_index, settled, Remarks::default()).await;
             written.map_err(|error| match error {
                 StoreError::Lost => Hindered::Lost,
                 StoreError::Away(_) | StoreError::Unsettled | StoreError::Corrupt(_) => {
@@ -175,35 +191,13 @@ struct Waiting {
     is_for_room: bool,
 }
 
-/// Counts the calls that the process before made: it wrote their number only at the end.
-fn count_calls(route: &mut RouteReport) {
-    let attempts = route.settled.iter().map(|settled| settled.attempts);
-    let (calls, retries) = attempts.fold((0_u32, 0_u32), |(calls, retries), attempts| {
-        (calls.saturating_add(attempts), retries.saturating_add(attempts.saturating_sub(1)))
-    });
-    route.calls = route.calls.max(calls);
-    route.retries = route.retries.max(retries);
-}
-
 /// What a call comes to whose process died while it was out.
 pub(super) fn lost_call(positions: Positions) -> Settled {
     let outcomes = Outcomes::same(Outcome::unknown(lost()), positions.len());
     Settled { positions, outcomes, attempts: 1 }
 }
 
-/// Why nothing more of a batch will be sent; `None` = it may go on yet.
-fn unsent(unfinished: &Unfinished, now: SystemTime) -> Option<Failure> {
-    let (kind, hint) = if unfinished.is_canceled {
-        (FailureKind::Canceled, "the batch was canceled before this call started")
-    } else if unfinished.report.batch.expires_at <= now {
-        (FailureKind::Expired, "the batch's time was over before this call could start")
-    } else {
-        return None;
-    };
-    Some(Failure::gateway(kind).with_retryable(true).with_hint(hint))
-}
-
-/// The report of a batch of which nothing more will be sent, for this reason.
+/// The report of a batch of which nothing more will be sent, and why.
 fn ended(unfinished: &Unfinished, now: SystemTime, failure: &Failure) -> Report {
     let mut report = (*unfinished.report).clone();
     for Chunk { route_index, positions } in &unfinished.in_flight {

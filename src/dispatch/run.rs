@@ -24,7 +24,7 @@ use crate::dispatch::turn::{Repeat, Stop, Turn};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::{Positions, Recipients};
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled, Warning};
 use crate::telemetry::metrics::words::{RepeatReason, Violation};
 
 /// Runs a batch to its end; `places` are those of its routes, in order.
@@ -93,7 +93,8 @@ impl Work {
                 if let (Some(first), Some(last)) = (run.first(), run.last()) {
                     let positions = Positions::Range(*first..last + 1);
                     let outcomes = Outcomes::same(outcome.clone(), positions.len());
-                    self.state.settle(route_index, Settled { positions, outcomes, attempts: 1 });
+                    let settled = Settled { positions, outcomes, attempts: 1 };
+                    self.state.settle(route_index, settled, Remarks::default());
                 }
             }
         }
@@ -175,7 +176,7 @@ impl RouteRun {
             match self.take_turn(planned, chunk.len()).await {
                 Ok(turn) => Box::pin(self.call(chunk, turn, Tries::after_loss(lost()))).await,
                 Err(Stop::Left) => self.state.leave(),
-                Err(Stop::Failed(_)) => self.settle(lost_call(chunk)).await,
+                Err(Stop::Failed(_)) => self.settle(lost_call(chunk), Remarks::default()).await,
             }
         }
         while !rest.is_empty() {
@@ -363,12 +364,15 @@ impl RouteRun {
             // The first refusal is the one that the rest reports.
             self.ended.get_or_init(|| failure);
         }
-        self.state.note(self.route_index, settlement.request_id, settlement.warnings);
+        let channel = Some(planned.channel.name().clone());
+        let warnings = settlement.warnings.into_iter();
+        let warnings = warnings.map(|warning| Warning { channel: channel.clone(), ..warning }).collect();
+        let remarks = Remarks { request_id: settlement.request_id, warnings };
         let count = positions.len();
         let outcomes = match settlement.decision {
             Decision::Same(outcome) => Outcomes::same(outcome, count),
             Decision::Listed(listed) if planned.is_everyone => {
-                return self.state.settle_listed(self.route_index, listed, attempts);
+                return self.state.settle_listed(self.route_index, listed, attempts, remarks);
             }
             Decision::Each(outcomes) if outcomes.len() == count => outcomes,
             Decision::Each(_) | Decision::Listed(_) => {
@@ -377,7 +381,7 @@ impl RouteRun {
                 Outcomes::same(Outcome::unknown(Failure::gateway(FailureKind::Internal)), count)
             }
         };
-        self.settle(Settled { positions, outcomes, attempts }).await;
+        self.settle(Settled { positions, outcomes, attempts }, remarks).await;
     }
 
     async fn settle_unsent(&self, positions: Positions, stop: Stop) {
@@ -389,7 +393,7 @@ impl RouteRun {
             self.state.note_canceled();
         }
         let outcomes = Outcomes::same(Outcome::failed(failure), positions.len());
-        self.settle(Settled { positions, outcomes, attempts: 0 }).await;
+        self.settle(Settled { positions, outcomes, attempts: 0 }, Remarks::default()).await;
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Counts, Outcome, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
-use crate::domain::report::{Report, RouteReport, Settled, Warning};
+use crate::domain::report::{Remarks, Report, RouteReport, Settled, Warning};
 use crate::store::Summary;
 use crate::store::durable::Chunk;
 
@@ -42,6 +42,19 @@ struct Progress {
     has_canceled: bool,
     /// Whether every change goes to the store first.
     is_durable: bool,
+}
+
+impl Progress {
+    fn settle(&mut self, route_index: usize, settled: Settled, remarks: Remarks) {
+        let Remarks { request_id, warnings } = remarks;
+        if let Some(route) = self.routes.get_mut(route_index) {
+            route.settle(settled);
+            route.request_ids.extend(request_id);
+        }
+        for warning in warnings {
+            warning.add_to(&mut self.warnings);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -129,22 +142,25 @@ impl Running {
 }
 
 impl State {
-    /// Records what became of some recipients.
-    pub(super) fn settle(&self, route_index: usize, settled: Settled) {
+    /// Records what became of some recipients, and what the answer said beside it.
+    pub(super) fn settle(&self, route_index: usize, settled: Settled, remarks: Remarks) {
         self.count_outcomes(route_index, &settled.outcomes);
-        self.with_route(route_index, |route| route.settle(settled));
+        self.progress().settle(route_index, settled, remarks);
     }
 
     /// The same unless the store has to know first; gives it back then.
-    pub(super) fn settle_in_memory(&self, route_index: usize, settled: Settled) -> Option<Settled> {
+    pub(super) fn settle_in_memory(
+        &self,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> Option<(Settled, Remarks)> {
         let mut progress = self.progress();
         if progress.is_durable {
-            return Some(settled);
+            return Some((settled, remarks));
         }
         self.count_outcomes(route_index, &settled.outcomes);
-        if let Some(route) = progress.routes.get_mut(route_index) {
-            route.settle(settled);
-        }
+        progress.settle(route_index, settled, remarks);
         None
     }
 
@@ -202,18 +218,25 @@ impl State {
         self.finished.cancel();
     }
 
-    /// Records the recipients that a send-to-all answer named.
-    pub(super) fn settle_listed(&self, route_index: usize, listed: Vec<(Box<str>, Outcome)>, attempts: u32) {
+    /// Records the recipients that a send-to-all answer named, and what it said beside it.
+    pub(super) fn settle_listed(
+        &self,
+        route_index: usize,
+        listed: Vec<(Box<str>, Outcome)>,
+        attempts: u32,
+        remarks: Remarks,
+    ) {
         let recipients: RecipientList = listed.iter().map(|(id, _)| &**id).collect();
         let count = crate::domain::recipients::narrow(listed.len());
         let outcomes = Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect());
         self.count_outcomes(route_index, &outcomes);
-        self.with_route(route_index, |route| {
+        let mut progress = self.progress();
+        if let Some(route) = progress.routes.get_mut(route_index) {
             route.listed = Some(Arc::new(recipients));
-            let positions = Positions::Range(0..count);
             route.in_flight.clear();
-            route.settled.insert(0, Settled { positions, outcomes, attempts });
-        });
+        }
+        let positions = Positions::Range(0..count);
+        progress.settle(route_index, Settled { positions, outcomes, attempts }, remarks);
     }
 
     /// Counts a call.
@@ -232,29 +255,6 @@ impl State {
     /// Counts time that a call waited for a budget.
     pub(super) fn count_wait(&self, route_index: usize, wait: Duration) {
         self.with_route(route_index, |route| route.throttled += wait);
-    }
-
-    /// Records what an answer said beside its verdict.
-    pub(super) fn note(&self, route_index: usize, request_id: Option<Box<str>>, warnings: Vec<Warning>) {
-        if request_id.is_none() && warnings.is_empty() {
-            return;
-        }
-        let channel = self.plan.routes.get(route_index).map(|planned| planned.channel.name().clone());
-        let mut progress = self.progress();
-        if let Some(route) = progress.routes.get_mut(route_index) {
-            route.request_ids.extend(request_id);
-        }
-        for warning in warnings {
-            let warning = Warning { channel: channel.clone(), ..warning };
-            // One per cause: what another call of the route said already is not said again.
-            if !progress
-                .warnings
-                .iter()
-                .any(|known| known.code == warning.code && known.channel == warning.channel)
-            {
-                progress.warnings.push(warning);
-            }
-        }
     }
 
     /// Whether everything is decided and told.

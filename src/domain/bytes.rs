@@ -89,6 +89,7 @@ impl Texts {
             ext,
             push,
             provider_options,
+            sealed_options,
             only: _,
         } = route;
         self.texts([sender]);
@@ -102,6 +103,7 @@ impl Texts {
         if let Some(options) = provider_options {
             self.text(options.as_str());
         }
+        self.bytes += sealed_options.as_ref().map_or(0, |sealed| sealed.len());
     }
 
     fn message(&mut self, message: &Message) {

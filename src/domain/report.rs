@@ -102,6 +102,15 @@ pub struct Settled {
     pub attempts: u32,
 }
 
+/// What the answer to a call said beside its outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// The provider's id of the request, verbatim.
+    pub request_id: Option<Box<str>>,
+    /// What looked odd.
+    pub warnings: Vec<Warning>,
+}
+
 /// Something that a caller should know about an accepted request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
@@ -113,6 +122,15 @@ pub struct Warning {
     pub pointer: Option<String>,
     /// One sentence for a person.
     pub detail: String,
+}
+
+impl Warning {
+    /// Adds it to those that are known, one per cause: what another call of the channel said already is not said again.
+    pub fn add_to(self, known: &mut Vec<Self>) {
+        if !known.iter().any(|known| known.code == self.code && known.channel == self.channel) {
+            known.push(self);
+        }
+    }
 }
 
 /// Causes of warnings: a closed list.
@@ -179,6 +197,16 @@ impl RouteReport {
         let first = settled.positions.get(0);
         let index = self.settled.partition_point(|known| known.positions.get(0) < first);
         self.settled.insert(index, settled);
+    }
+
+    /// Counts the calls that settled chunks tell of: a process that died had not come to writing their number.
+    pub fn count_calls(&mut self) {
+        let attempts = self.settled.iter().map(|settled| settled.attempts);
+        let (calls, retries) = attempts.fold((0_u32, 0_u32), |(calls, retries), attempts| {
+            (calls.saturating_add(attempts), retries.saturating_add(attempts.saturating_sub(1)))
+        });
+        self.calls = self.calls.max(calls);
+        self.retries = self.retries.max(retries);
     }
 
     /// The positions that nobody decided, in runs of neighbours.

@@ -26,6 +26,9 @@ pub struct Route {
     pub push: Option<Push>,
     /// The block of `provider_options` that belongs to this route's provider: always an object.
     pub provider_options: Option<JsonText>,
+    /// The same block where a batch is kept and the block holds credentials of the caller: sealed, and
+    /// `provider_options` is `None`.
+    pub sealed_options: Option<Arc<[u8]>>,
     /// The recipients of a resend, in place of those that `to` or the provider's options name; `None` = all of
     /// those.
     pub only: Option<Arc<RecipientList>>,

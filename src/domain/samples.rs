@@ -22,6 +22,7 @@ pub(crate) fn route(channel: &str, to: Arc<RecipientList>) -> Route {
         ext: None,
         push: None,
         provider_options: None,
+        sealed_options: None,
         only: None,
     }
 }

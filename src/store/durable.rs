@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::{StoreFuture, Summary};
 
 /// Keeps durable batches. Every change that returned is on disk, and every change can be made twice.
@@ -31,8 +31,15 @@ pub trait Durable: Send + Sync {
     /// Writes that nothing of a call was sent, so that it is planned again.
     fn release(&self, batch: BatchId, chunk: Chunk) -> StoreFuture<'_, ()>;
 
-    /// Writes the outcomes of a chunk: one that was begun, or one that was never called.
-    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()>;
+    /// Writes the outcomes of a chunk and what the answer said beside them: one that was begun, or one that was never
+    /// called.
+    fn settle(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> StoreFuture<'_, ()>;
 
     /// Writes the end of a batch: its report as it will stay, and in the same transaction that its callback is
     /// due, if it has one. Keys are kept for [`KEY_LIFE`] from here.

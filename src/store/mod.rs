@@ -18,6 +18,8 @@ pub mod shared;
 pub mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod stored;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod unrecorded;
 
 #[cfg(test)]
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -37,10 +39,18 @@ use crate::store::shared::Shared;
 /// An answer that takes a while.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// The end of something that cannot fail.
+pub type Recording<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Keeps reports.
 pub trait Store: Send + Sync + 'static {
-    /// Keeps the report of a finished batch that is not durable; under load it may be forgotten.
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()>;
+    /// Keeps the report of a finished batch that is not durable; under load it may be forgotten, and is counted then.
+    fn record(&self, report: Arc<Report>) -> Recording<'_>;
+
+    /// How many finished batches were not kept for as long as they should be, for whatever reason.
+    fn unrecorded_count(&self) -> u64 {
+        0
+    }
 
     /// The report of this batch, if it is still kept; of a durable one that has not ended as it stands.
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>>;

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
-use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
+use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// One process's view of the store; clones are views of other processes.
 #[derive(Clone, Default)]
@@ -30,6 +30,8 @@ pub(crate) struct Kept {
     pub(crate) log: Vec<String>,
     /// Whether every change fails.
     pub(crate) is_away: bool,
+    /// Reports that came meanwhile.
+    unrecorded_count: u64,
     /// What becomes of the next acceptance, whose answer is lost.
     doubt: Option<Doubt>,
     /// Whether the store is away from then on.
@@ -93,12 +95,20 @@ fn range(positions: &Positions) -> String {
 }
 
 impl Store for ModelStore {
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
-        self.change(|kept| {
+    fn record(&self, report: Arc<Report>) -> Recording<'_> {
+        let mut kept = self.shared.lock().unwrap();
+        if kept.is_away {
+            kept.unrecorded_count += 1;
+        } else {
             kept.log.push("record".into());
             let row = Row { report: (*report).clone(), in_flight: Vec::new(), is_canceled: false };
             kept.batches.insert(report.batch.id, row);
-        })
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn unrecorded_count(&self) -> u64 {
+        self.shared.lock().unwrap().unrecorded_count
     }
 
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
@@ -183,7 +193,13 @@ impl Durable for ModelStore {
         })
     }
 
-    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
+    fn settle(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> StoreFuture<'_, ()> {
         if self.shared.lock().unwrap().is_taken {
             return Box::pin(std::future::ready(Err(StoreError::Lost)));
         }
@@ -192,7 +208,10 @@ impl Durable for ModelStore {
             let row = kept.batches.get_mut(&batch).unwrap();
             row.in_flight
                 .retain(|known| known.route_index != route_index || known.positions != settled.positions);
-            row.report.routes[route_index].settle(settled);
+            let route = &mut row.report.routes[route_index];
+            route.settle(settled);
+            route.provider_request_ids.extend(remarks.request_id);
+            remarks.warnings.into_iter().for_each(|warning| warning.add_to(&mut row.report.warnings));
         })
     }
 

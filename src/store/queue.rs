@@ -65,6 +65,11 @@ impl<T> Receiver<T> {
         self.items.try_recv().map(|(item, _room)| item)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Lets nothing in any more.
     pub(crate) fn close(&mut self) {
         self.items.close();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::batch::{Batch, Resend};
 use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, RouteReport, Status};
+use crate::domain::report::{Remarks, Report, RouteReport, Settled, Status, Warning, WarningCode};
 use crate::domain::route::Route;
 use crate::domain::samples::accepted;
 use crate::store::durable::{
@@ -39,6 +39,7 @@ pub(super) async fn run<R: Rig>(rig: impl Fn() -> R) {
     a_key_belongs_to_the_first_batch(&rig()).await;
     twins_at_once_become_one(&rig()).await;
     a_batch_that_runs_is_written_as_it_stands(&rig()).await;
+    what_answers_said_survives_before_the_end_and_is_said_once_after_it(&rig()).await;
     nothing_begins_for_a_batch_that_is_over_or_unknown(&rig()).await;
     lists_are_newest_first_and_filtered(&rig()).await;
     pages_hold_all_that_a_filter_takes_and_nothing_twice(&rig()).await;
@@ -77,7 +78,7 @@ async fn begin(store: &impl Store, id: BatchId, range: std::ops::Range<u32>) -> 
 }
 
 async fn settle(store: &impl Store, id: BatchId, range: std::ops::Range<u32>) {
-    durable(store).settle(id, 0, accepted(Positions::Range(range))).await.unwrap();
+    durable(store).settle(id, 0, accepted(Positions::Range(range)), Remarks::default()).await.unwrap();
 }
 
 /// Records these before anybody else does anything, on one thread.
@@ -273,10 +274,48 @@ async fn twins_at_once_become_one(rig: &impl Rig) {
     rig.close(store).await;
 }
 
+async fn what_answers_said_survives_before_the_end_and_is_said_once_after_it(rig: &impl Rig) {
+    let store = rig.open().await;
+    let mut report = (*numbered(1, &["a", "b", "c"])).clone();
+    let id = report.batch.id;
+    // As it became durable: the first call was over.
+    report.routes[0].settle(accepted(Positions::Range(0..1)));
+    report.routes[0].calls = 1;
+    report.routes[0].provider_request_ids = vec!["first".into()];
+    accept(&store, &Arc::new(report.clone())).await;
+    let warning = |detail: &str| Warning {
+        code: WarningCode::UnexpectedRecipient,
+        channel: Some(report.routes[0].channel.clone()),
+        pointer: None,
+        detail: detail.into(),
+    };
+    for (at, request_id) in [(1, "second\0"), (2, "third")] {
+        assert!(begin(&store, id, at..at + 1).await);
+        let remarks = Remarks { request_id: Some(request_id.into()), warnings: vec![warning(request_id)] };
+        let settled = Settled { attempts: 2, ..accepted(Positions::Range(at..at + 1)) };
+        for _ in 0..2 {
+            durable(&store).settle(id, 0, settled.clone(), remarks.clone()).await.unwrap();
+        }
+    }
+    let store = reopened(rig, store).await;
+    let mut left = (*claimed(&store).await[0].report).clone();
+    let route = &left.routes[0];
+    assert_eq!(route.provider_request_ids, ["first", "second\0", "third"].map(Box::from));
+    assert_eq!((route.calls, route.retries), (5, 2));
+    assert_eq!(left.warnings, [warning("second\0")], "one for each cause");
+    assert_eq!(same(&*found(&store, id).await), same(&left));
+    left.completed_at = Some(left.batch.expires_at);
+    durable(&store).finish(Arc::new(left.clone())).await.unwrap();
+    let store = reopened(rig, store).await;
+    assert_eq!(same(&*found(&store, id).await), same(&left));
+    rig.close(store).await;
+}
+
 async fn a_batch_that_runs_is_written_as_it_stands(rig: &impl Rig) {
     let store = rig.open().await;
     let mut report = (*numbered(1, &["a", "b", "c"])).clone();
     report.routes[0].settle(accepted(Positions::Range(0..1)));
+    report.routes[0].calls = 1;
     let batch = NewBatch { in_flight: vec![chunk(1..2)], ..new(&Arc::new(report.clone())) };
     assert_eq!(durable(&store).accept(batch).await.unwrap(), Accepted::Written);
     let store = reopened(rig, store).await;
@@ -304,7 +343,7 @@ async fn lists_are_newest_first_and_filtered(rig: &impl Rig) {
     }
     settle(&store, reports[0].batch.id, 0..1).await;
     durable(&store).finish(ended(&reports[1])).await.unwrap();
-    store.record(ended(&numbered(4, &["a", "b"]))).await.unwrap();
+    store.record(ended(&numbered(4, &["a", "b"]))).await;
     let lists = [
         (Filter { most: 9, ..Filter::default() }, &[4, 3, 2, 1][..]),
         (Filter { most: 2, ..Filter::default() }, &[4, 3]),

@@ -48,6 +48,7 @@ impl Prepare {
             ext: None,
             push: None,
             provider_options: None,
+            sealed_options: None,
             only: None,
         });
         let prepared = channel

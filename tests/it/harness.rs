@@ -169,7 +169,7 @@ impl Drop for TestGateway {
 /// All that a database of the shared server holds, as text: asked for at the server itself, since a proxy that a test
 /// put before it may need this thread.
 #[cfg(feature = "postgres")]
-fn dump(url: &str) -> Vec<u8> {
+pub(crate) fn dump(url: &str) -> Vec<u8> {
     let program = crate::cluster::programs().unwrap().join("pg_dump");
     let name = url.rsplit('/').next().unwrap();
     let server = format!("postgres://postgres@{}/{name}", crate::cluster::shared().address());

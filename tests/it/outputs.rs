@@ -13,9 +13,9 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// Names the socket that the script listens at.
 const SOCKET: &str = "IMCAST_OUTPUTS";
 
-/// What the configurations of the tests hold as secrets, by kind; those that are made on the way are told by
+/// What configurations and requests of the tests hold as secrets, by kind; those that are made on the way are told by
 /// [`secret`].
-const SECRETS: [(&str, &[&str]); 5] = [
+const SECRETS: [(&str, &[&str]); 6] = [
     (
         "provider secret",
         &[
@@ -36,6 +36,7 @@ const SECRETS: [(&str, &[&str]); 5] = [
             "fedcba9876543210fedcba9876543210",
         ],
     ),
+    ("credential of a caller", &["canary-of-a-caller"]),
     ("provider token", &["TEST-APP-TOKEN", "TEST-ADMIN-TOKEN", "canary-token-"]),
     ("webhook secret", &["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "cHJldmlvdXMtc2VjcmV0LW9mLXRoZS1vcGVyYXRvcg"]),
     ("database password", &["canary-database"]),

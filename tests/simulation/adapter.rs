@@ -9,8 +9,8 @@ use imcast::adapter::profile::{Profile, SenderRule, Support};
 use imcast::adapter::secret::Secret;
 use imcast::adapter::wire::{WireRequest, WireResponse};
 use imcast::adapter::{
-    Adapter, Answer, Attempt, Audience, AuthError, Call, Chunking, DecodeError, MessageCost, Prepared,
-    Repeat, Sign, Token, TokenGrant, Verdict,
+    Adapter, Answer, Attempt, Audience, AuthError, Call, Chunking, DecodeError, GivenCredentials,
+    MessageCost, Prepared, Repeat, Sign, Token, TokenGrant, Verdict,
 };
 use imcast::domain::failure::{Cause, Failure, FailureKind};
 use imcast::domain::fault::Fault;
@@ -160,6 +160,10 @@ pub(crate) struct Signed;
 impl Sign for Signed {
     fn sign(&self, _: &Attempt<'_>, _: &mut WireRequest) -> Result<(), AuthError> {
         Ok(())
+    }
+
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>> {
+        None
     }
 }
 

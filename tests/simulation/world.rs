@@ -181,6 +181,7 @@ fn batch(dispatcher: &Dispatcher, number: usize, spec: &BatchSpec) -> Batch {
             ext: None,
             push: None,
             provider_options: None,
+            sealed_options: None,
             only: None,
         })
     });

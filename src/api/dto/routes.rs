@@ -160,6 +160,7 @@ impl<'c> Reader<'c> {
             ext: common.ext,
             push: common.push,
             provider_options,
+            sealed_options: None,
             only: None,
         })
     }

@@ -18,8 +18,8 @@ use crate::adapter::channel::{Channel, CommonSettings};
 use crate::adapter::profile::{Profile, SenderRule, Support};
 use crate::adapter::wire::{WireRequest, WireResponse};
 use crate::adapter::{
-    Adapter, Answer, Attempt, Auth, AuthError, Call, Chunking, DecodeError, MessageCost, Prepared, Sign,
-    Verdict,
+    Adapter, Answer, Attempt, Auth, AuthError, Call, Chunking, DecodeError, GivenCredentials, MessageCost,
+    Prepared, Sign, Verdict,
 };
 use crate::api::keys::ring::KeyRing;
 use crate::api::keys::settings::KeySettings;
@@ -309,5 +309,9 @@ impl Sign for Signed {
         } else {
             Err(AuthError::Unusable("key"))
         }
+    }
+
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>> {
+        None
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Outcome, Outcomes};
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::Store as _;
 use crate::store::durable::Durable as _;
 use crate::store::model::ModelStore;
@@ -87,7 +87,7 @@ fn a_batch_is_canceled_also_if_its_process_dies_before_its_end_is_written() {
         let positions = Positions::Range(1..3);
         let canceled = Outcome::failed(Failure::gateway(FailureKind::Canceled));
         let outcomes = Outcomes::same(canceled, positions.len());
-        store.settle(id, 0, Settled { positions, outcomes, attempts: 0 }).await.unwrap();
+        store.settle(id, 0, Settled { positions, outcomes, attempts: 0 }, Remarks::default()).await.unwrap();
     });
     let report = go_on(&store, id, "ok");
     assert_eq!(words(&report), ["unknown:internal:1", "failed:canceled:0", "failed:canceled:0"]);

@@ -13,7 +13,7 @@ use crate::dispatch::tests::rig::{Rig, Script, ScriptFuture, Setup, body, words}
 use crate::domain::batch::RetryUnknown;
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
-use crate::domain::report::Report;
+use crate::domain::report::{Remarks, Report};
 use crate::domain::samples::accepted;
 use crate::store::durable::{Durable as _, IdempotencyKey};
 use crate::store::model::{Doubt, ModelStore};
@@ -163,6 +163,22 @@ fn a_batch_that_ends_by_a_fault_of_ours_is_written_as_ended() {
 }
 
 #[test]
+fn what_answers_said_before_a_kill_is_in_the_report() {
+    let store = ModelStore::default();
+    let id = process(async {
+        let rig = rig(&store, script(&store, "ok with remarks"));
+        let running = start(&rig, &["a", "b", "c"], RetryUnknown::Never).await;
+        assert!(!running.finished(Duration::from_millis(1_500)).await);
+        running.id()
+    });
+    let report = go_on(&store, id, "ok with remarks");
+    assert_eq!(report.routes[0].provider_request_ids, ["request of a", "request of c"].map(Box::from));
+    let warnings: Vec<_> =
+        report.warnings.iter().map(|warning| (&*warning.detail, &warning.channel)).collect();
+    assert_eq!(warnings, [("seen at a", &Some(report.routes[0].channel.clone()))]);
+}
+
+#[test]
 fn what_was_decided_between_open_recipients_is_not_sent_again_by_the_third_process() {
     let store = ModelStore::default();
     let eight = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -171,7 +187,7 @@ fn what_was_decided_between_open_recipients_is_not_sent_again_by_the_third_proce
         let running = start(&rig, &eight, RetryUnknown::Never).await;
         assert!(!running.finished(Duration::from_millis(500)).await);
         // A later call was faster.
-        store.settle(running.id(), 0, accepted(Positions::Range(2..3))).await.unwrap();
+        store.settle(running.id(), 0, accepted(Positions::Range(2..3)), Remarks::default()).await.unwrap();
         running.id()
     });
     process(async {

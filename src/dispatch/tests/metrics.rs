@@ -9,6 +9,7 @@ use crate::dispatch::settings::Settings;
 use crate::dispatch::tests::rig::{Grant, Rig, Script, Setup, at_once, body};
 use crate::domain::batch::RetryUnknown;
 use crate::domain::outcome::Counts;
+use crate::store::model::ModelStore;
 use crate::telemetry::metrics::tests::sum;
 use crate::transport::TransportError;
 
@@ -190,4 +191,20 @@ async fn work_in_progress_shows() {
     assert_eq!(sum(&text_now, &["imcast_calls_in_flight{"]), 2.0);
     batch.finished(Duration::from_secs(600)).await;
     assert_eq!(sum(&text(&rig), &["imcast_calls_in_flight{"]), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_the_store_did_not_keep_are_counted() {
+    let store = ModelStore::default();
+    let setup = Setup { store: std::sync::Arc::new(store.clone()), ..Setup::default() };
+    let rig = Rig::new(setup, at_once(|_, _| body("ok")));
+    let unrecorded = || sum(&text(&rig), &["imcast_unrecorded_batches_total"]);
+    for (is_away, expected) in [(false, 0.0), (true, 1.0), (true, 2.0), (false, 2.0)] {
+        store.set_away(is_away);
+        rig.send(rig.batch(&["a"])).await;
+        while rig.dispatcher.running_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(unrecorded(), expected);
+    }
 }

@@ -9,6 +9,7 @@ mod metrics;
 mod replace;
 mod resend;
 mod rig;
+mod sealed_options;
 mod shared;
 mod shared_model;
 mod tokens;

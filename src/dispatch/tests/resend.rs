@@ -68,7 +68,7 @@ impl Permission for Anybody {
 }
 
 impl Rig {
-    async fn try_resend(&self, of: BatchId, wanted: Wanted) -> Result<Running, Refusal> {
+    pub(super) async fn try_resend(&self, of: BatchId, wanted: Wanted) -> Result<Running, Refusal> {
         let expires_at = self.dispatcher.now() + Duration::from_secs(600);
         let request = Request { of, wanted, expires_at, terms: terms(), trace_id: None };
         match self.dispatcher.resend(request, Anybody).await {

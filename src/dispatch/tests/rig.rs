@@ -13,8 +13,8 @@ use crate::adapter::profile::{Profile, SenderRule, Support};
 use crate::adapter::secret::Secret;
 use crate::adapter::wire::{WireRequest, WireResponse};
 use crate::adapter::{
-    Adapter, Answer, Attempt, Audience, Auth, AuthError, Call, Chunking, DecodeError, MessageCost, Prepared,
-    Repeat, Sign, Token, TokenGrant, Verdict,
+    Adapter, Answer, Attempt, Audience, Auth, AuthError, Call, Chunking, DecodeError, GivenCredentials,
+    MessageCost, Prepared, Repeat, Sign, Token, TokenGrant, Verdict,
 };
 use crate::dispatch::Dispatcher;
 use crate::dispatch::channel::{Account, ChannelParts, ChannelRuntime};
@@ -29,7 +29,7 @@ use crate::domain::id::{BatchId, ChannelName};
 use crate::domain::message::MessageType;
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::RecipientList;
-use crate::domain::report::{Report, Warning};
+use crate::domain::report::{Report, Warning, WarningCode};
 use crate::domain::route::{Route, TargetType};
 use crate::domain::samples;
 use crate::store::Store;
@@ -265,6 +265,15 @@ impl Prepared for FakePrepared {
             b"expired" => refused(FailureKind::Authentication, Repeat::WithNewToken),
             b"forbidden" => refused(FailureKind::Permission, Repeat::EndsRoute),
             b"short" => Verdict::Answered(Outcomes::same(accepted(), count + 1)),
+            b"ok with remarks" => {
+                let ids = call.recipients.iter().collect::<Vec<_>>().join(",");
+                let (code, detail) = (WarningCode::UnexpectedRecipient, format!("seen at {ids}"));
+                return Ok(Answer {
+                    verdict: Verdict::Answered(Outcomes::same(accepted(), count)),
+                    request_id: Some(format!("request of {ids}").into()),
+                    warnings: vec![Warning { code, channel: None, pointer: None, detail }],
+                });
+            }
             b"panic" => panic!("planted"),
             _ => return Err(DecodeError::NotDocumented),
         };
@@ -282,6 +291,10 @@ struct Unsigned;
 impl Sign for Unsigned {
     fn sign(&self, _: &Attempt<'_>, _: &mut WireRequest) -> Result<(), AuthError> {
         Ok(())
+    }
+
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>> {
+        None
     }
 }
 

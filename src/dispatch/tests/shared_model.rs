@@ -12,7 +12,7 @@ use crate::domain::report::{BudgetKind, Report};
 use crate::store::durable::Durable;
 use crate::store::memory::MemoryStore;
 use crate::store::shared::{Ask, NewToken, Portion, Shared, SharedToken, Turn};
-use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
+use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// One process's view of it; clones are views of other processes.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ impl SharedStore {
 }
 
 impl Store for SharedStore {
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
+    fn record(&self, report: Arc<Report>) -> Recording<'_> {
         self.inner.record(report)
     }
 

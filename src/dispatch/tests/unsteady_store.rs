@@ -9,7 +9,7 @@ use crate::domain::id::BatchId;
 use crate::domain::report::Report;
 use crate::store::durable::Durable;
 use crate::store::memory::MemoryStore;
-use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
+use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// A store that takes its time, to record even until it is told to, and that may forget how to link.
 pub(super) struct Unsteady {
@@ -29,10 +29,10 @@ impl Unsteady {
 }
 
 impl Store for Unsteady {
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
+    fn record(&self, report: Arc<Report>) -> Recording<'_> {
         Box::pin(async move {
             self.recording.cancelled().await;
-            self.inner.record(report).await
+            self.inner.record(report).await;
         })
     }
 

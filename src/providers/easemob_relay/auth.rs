@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::adapter::wire::WireRequest;
-use crate::adapter::{Attempt, AuthError, Sign};
+use crate::adapter::{Attempt, AuthError, GivenCredentials, Sign};
 use crate::domain::json::JsonText;
 use crate::providers::easemob_relay::settings::Query;
 
@@ -54,6 +54,10 @@ impl Sign for SignedQuery {
             request.push_secret_query(name, given.unwrap_or_else(|| configured.expose().to_owned()));
         }
         Ok(())
+    }
+
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>> {
+        Some(GivenCredentials { field: "query", secret: &self.configured.sign })
     }
 }
 

@@ -18,7 +18,7 @@ use sha2::Sha256;
 
 use crate::adapter::secret::Secret;
 use crate::adapter::wire::WireRequest;
-use crate::adapter::{Attempt, AuthError, Sign};
+use crate::adapter::{Attempt, AuthError, GivenCredentials, Sign};
 use crate::providers::tencent_tim::settings::Settings;
 use crate::providers::tencent_tim::wire::low_half;
 
@@ -83,6 +83,10 @@ impl Sign for UserSig {
         // Source: REST API introduction, "random: unsigned 32-bit integer"; a new one per HTTP request.
         request.push_query("random", low_half(attempt.nonce).to_string());
         Ok(())
+    }
+
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>> {
+        None
     }
 
     fn renew(&self) {

@@ -77,6 +77,7 @@ pub(crate) fn route(provider: &str, intent: &Value) -> Option<Arc<Route>> {
         ext: text_or_json(&intent["ext"]),
         push: intent.get("push").map(push),
         provider_options: json(&intent["provider_options"][provider]),
+        sealed_options: None,
         only: None,
     }))
 }

@@ -11,7 +11,7 @@ use http::{HeaderName, Uri, header};
 use sha2::{Digest, Sha256};
 
 use crate::adapter::wire::{WireRequest, percent_encode};
-use crate::adapter::{Attempt, AuthError, Sign};
+use crate::adapter::{Attempt, AuthError, GivenCredentials, Sign};
 use crate::providers::volcengine_rtc::settings::Credentials;
 
 const ALGORITHM: &str = "HMAC-SHA256";
@@ -148,6 +148,10 @@ impl Sign for Signer {
         } else {
             Err(AuthError::Unusable("access_key_id"))
         }
+    }
+
+    fn given_credentials(&self) -> Option<GivenCredentials<'_>> {
+        None
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error, Row as _, query};
 
-use crate::domain::report::Report;
+use crate::domain::report::{Remarks, Report};
 use crate::store::durable::KEY_LIFE;
 use crate::store::postgres::accept::{insert_chunks, write_batch};
 use crate::store::postgres::flaw::Flaw;
@@ -101,7 +101,7 @@ async fn finish_chunks(connection: &mut PgConnection, id: &str, report: &Report)
     for (route_index, route) in report.routes.iter().enumerate() {
         for settled in &route.settled {
             if !known.contains(&(column(route_index), first_position(&settled.positions))) {
-                new.push(ChunkRow::done(route_index, settled)?);
+                new.push(ChunkRow::done(route_index, settled, &Remarks::default())?);
             }
         }
     }

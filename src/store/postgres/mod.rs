@@ -26,7 +26,6 @@ mod shared;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -38,7 +37,7 @@ use tracing::error;
 
 use crate::adapter::secret::Secret;
 use crate::domain::id::BatchId;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
@@ -51,7 +50,8 @@ use crate::store::queue;
 use crate::store::shared::Shared;
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
-use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
+use crate::store::unrecorded::Unrecorded;
+use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// How long a check may take: less than whoever asks waits for it, so that the log has the reason.
 const CHECK_PATIENCE: Duration = Duration::from_millis(1_200);
@@ -77,7 +77,7 @@ pub struct PostgresStore {
     lists: Semaphore,
     holding: Arc<Holding>,
     records: queue::Sender<BatchRows>,
-    dropped: Arc<AtomicU64>,
+    unrecorded: Arc<Unrecorded>,
     providers: Providers,
     /// Held while batches are taken over, so that no two get the same one.
     claiming: tokio::sync::Mutex<()>,
@@ -102,10 +102,12 @@ impl PostgresStore {
         self.pool.close().await;
     }
 
-    /// How many reports of batches that are not durable were not written, because the database was behind or away.
-    #[must_use]
-    pub fn dropped_count(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// Hands a report to whoever writes it without waiting for him.
+    fn write_behind(&self, report: &Report) -> Result<(), String> {
+        let place = self.records.try_reserve(report.bytes());
+        let place = place.ok_or("too many wait to be written, or the database is closed")?;
+        place.send(BatchRows::encode(report, &[]).map_err(|unreadable| unreadable.to_string())?);
+        Ok(())
     }
 
     async fn change(&self, change: Change) -> Result<Done, StoreError> {
@@ -135,17 +137,18 @@ impl Written for PostgresStore {
 }
 
 impl Store for PostgresStore {
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
+    fn record(&self, report: Arc<Report>) -> Recording<'_> {
         Box::pin(async move {
             // What is lost under load is at least found as long as memory reaches.
-            self.memory.record(Arc::clone(&report)).await?;
-            let Some(place) = self.records.try_reserve(report.bytes()) else {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            };
-            place.send(BatchRows::encode(&report, &[])?);
-            Ok(())
+            self.memory.record(Arc::clone(&report)).await;
+            if let Err(reason) = self.write_behind(&report) {
+                self.unrecorded.add(1, reason);
+            }
         })
+    }
+
+    fn unrecorded_count(&self) -> u64 {
+        self.unrecorded.count()
     }
 
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
@@ -260,9 +263,15 @@ impl Durable for PostgresStore {
         })
     }
 
-    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
+    fn settle(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let chunk = ChunkRow::done(route_index, &settled)?;
+            let chunk = ChunkRow::done(route_index, &settled, &remarks)?;
             let owner = self.holding.owner(batch);
             self.change_of(batch, Change::Settle { batch, chunk, owner }).await.map(drop)
         })

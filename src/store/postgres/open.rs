@@ -1,7 +1,6 @@
 //! Opens the database: what it must be, its tables, its connections and the tasks behind them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -18,6 +17,7 @@ use crate::store::postgres::lease::{self, Keeper};
 use crate::store::postgres::records::Recorder;
 use crate::store::postgres::{Opening, PostgresStore, retention};
 use crate::store::queue::queue;
+use crate::store::unrecorded::Unrecorded;
 
 /// The oldest version whose statements we use, as the server counts: 14.
 const OLDEST_VERSION: i32 = 140_000;
@@ -99,7 +99,7 @@ impl PostgresStore {
         let (closing, idle) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, lease) = (TaskTracker::new(), TaskTracker::new());
         let (records, waiting) = queue();
-        let dropped = Arc::new(AtomicU64::new(0));
+        let unrecorded = Arc::<Unrecorded>::default();
         lease.spawn(
             Keeper {
                 connection: None,
@@ -110,8 +110,12 @@ impl PostgresStore {
             }
             .run(),
         );
-        let recorder =
-            Recorder { pool: pool.clone(), waiting, dropped: Arc::clone(&dropped), closing: closing.clone() };
+        let recorder = Recorder {
+            pool: pool.clone(),
+            waiting,
+            unrecorded: Arc::clone(&unrecorded),
+            closing: closing.clone(),
+        };
         tasks.spawn(recorder.run());
         let (until_closing, sweeping) =
             (closing.clone(), retention::sweep_for_ever(pool.clone(), opening.retention));
@@ -122,7 +126,7 @@ impl PostgresStore {
             lists: Semaphore::new(turns_of_lists(opening.connections)),
             holding,
             records,
-            dropped,
+            unrecorded,
             providers: opening.providers,
             claiming: tokio::sync::Mutex::default(),
             tasks,
@@ -230,6 +234,7 @@ fn migrator() -> Migrator {
         ("replicas", include_str!("../../../migrations/postgres/0002_replicas.sql").into_sql_str()),
         ("shared", include_str!("../../../migrations/postgres/0003_shared.sql").into_sql_str()),
         ("lists", include_str!("../../../migrations/postgres/0004_lists.sql").into_sql_str()),
+        ("remarks", include_str!("../../../migrations/postgres/0005_remarks.sql").into_sql_str()),
     ];
     let migrations = (1..).zip(tables).map(|(version, (name, tables))| {
         Migration::new(version, name.into(), MigrationType::Simple, tables, false)

@@ -69,11 +69,11 @@ pub(super) async fn settle(
     let statement = "WITH mine AS \
         (SELECT id FROM batches WHERE id = $1 AND owner = $2 AND completed_at IS NULL FOR SHARE) \
         INSERT INTO chunks \
-        (batch, route_index, first_position, positions, outcomes, attempts, accepted, failed, unknown) \
-        SELECT id, $3, $4, $5, $6, $7, $8, $9, $10 FROM mine \
+        (batch, route_index, first_position, positions, outcomes, attempts, accepted, failed, unknown, remarks) \
+        SELECT id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM mine \
         ON CONFLICT (batch, route_index, first_position) DO UPDATE \
         SET positions = excluded.positions, outcomes = excluded.outcomes, attempts = excluded.attempts, \
-        accepted = excluded.accepted, failed = excluded.failed, unknown = excluded.unknown";
+        remarks = excluded.remarks, accepted = excluded.accepted, failed = excluded.failed, unknown = excluded.unknown";
     let settle = query(statement)
         .bind(batch.to_string())
         .bind(owner)
@@ -84,7 +84,8 @@ pub(super) async fn settle(
         .bind(row.attempts)
         .bind(row.counts.accepted)
         .bind(row.counts.failed)
-        .bind(row.counts.unknown);
+        .bind(row.counts.unknown)
+        .bind(row.remarks.as_deref());
     let settled = settle.execute(&mut *connection).await.map_err(Flaw::of_last)?;
     if settled.rows_affected() == 0 {
         return Err(whose(connection, batch).await?);

@@ -55,8 +55,8 @@ async fn rows(pool: &PgPool, id: BatchId) -> Result<Option<BatchRows>, Flaw> {
         unsent_positions, unsent_outcomes, calls, retries, throttled, request_ids \
         FROM routes WHERE batch = $1 ORDER BY route_index";
     let routes = query(routes).bind(&name).fetch_all(&mut *transaction).await?;
-    let chunks = "SELECT route_index, first_position, positions, outcomes, attempts, accepted, failed, unknown \
-        FROM chunks WHERE batch = $1 ORDER BY route_index, first_position";
+    let chunks = "SELECT route_index, first_position, positions, outcomes, attempts, remarks, accepted, failed, \
+        unknown FROM chunks WHERE batch = $1 ORDER BY route_index, first_position";
     let chunks = query(chunks).bind(&name).fetch_all(&mut *transaction).await?;
     let links = query("SELECT child FROM links WHERE parent = $1 ORDER BY child").bind(&name);
     let links = links.fetch_all(&mut *transaction).await?;

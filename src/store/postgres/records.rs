@@ -1,15 +1,14 @@
 //! Reports of batches that are not durable: written behind, and dropped where that falls behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::postgres::PgPool;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::store::postgres::change::{Change, make};
 use crate::store::queue;
 use crate::store::stored::rows::BatchRows;
+use crate::store::unrecorded::Unrecorded;
 
 /// Most reports of one transaction.
 const MOST_AT_ONCE: usize = 32;
@@ -21,7 +20,7 @@ const MOST_BYTES: usize = 8 << 20;
 pub(super) struct Recorder {
     pub(super) pool: PgPool,
     pub(super) waiting: queue::Receiver<BatchRows>,
-    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) unrecorded: Arc<Unrecorded>,
     pub(super) closing: CancellationToken,
 }
 
@@ -39,7 +38,7 @@ impl Recorder {
                     let Some(first) = first else { return };
                     // Who leaves does not wait for a database that is away.
                     if !self.write(first).await && !is_open {
-                        return;
+                        return self.unrecorded.add(self.waiting.len(), "the database is away, and closed");
                     }
                 }
             }
@@ -59,9 +58,7 @@ impl Recorder {
         }
         let count = batches.len();
         if let Err(error) = make(&self.pool, &Change::Record(batches)).await {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            self.dropped.fetch_add(count, Ordering::Relaxed);
-            warn!(%error, count, "Reports of finished batches were not written.");
+            self.unrecorded.add(count, error);
             return false;
         }
         true

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Error, Row as _, query};
 
-use crate::domain::report::{Report, RouteReport};
+use crate::domain::report::{Remarks, Report, RouteReport};
 use crate::domain::route::Route;
 use crate::store::durable::{IdempotencyKey, KEY_LIFE, KnownKey};
 use crate::store::sqlite::orphans::Orphans;
@@ -269,8 +269,8 @@ async fn write_chunk_of_open(
 
 async fn write_chunk(connection: &mut SqliteConnection, id: &str, row: &ChunkRow) -> Result<(), Error> {
     let statement = "INSERT OR REPLACE INTO chunks \
-        (batch, route_index, first_position, positions, outcomes, attempts, accepted, failed, unknown) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        (batch, route_index, first_position, positions, outcomes, attempts, remarks, accepted, failed, unknown) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let insert = query(statement)
         .bind(id)
         .bind(row.route_index)
@@ -278,6 +278,7 @@ async fn write_chunk(connection: &mut SqliteConnection, id: &str, row: &ChunkRow
         .bind(&row.positions[..])
         .bind(row.outcomes.as_deref())
         .bind(row.attempts)
+        .bind(row.remarks.as_deref())
         .bind(row.counts.accepted)
         .bind(row.counts.failed)
         .bind(row.counts.unknown);
@@ -351,7 +352,8 @@ async fn finish_chunks(connection: &mut SqliteConnection, id: &str, report: &Rep
     for (route_index, route) in report.routes.iter().enumerate() {
         for settled in &route.settled {
             if !known.contains(&(column(route_index), first_position(&settled.positions))) {
-                write_chunk(connection, id, &ChunkRow::done(route_index, settled)?).await?;
+                write_chunk(connection, id, &ChunkRow::done(route_index, settled, &Remarks::default())?)
+                    .await?;
             }
         }
     }

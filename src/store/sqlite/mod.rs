@@ -16,7 +16,6 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sqlx::SqlitePool;
@@ -26,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use crate::domain::id::BatchId;
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, KnownKey, NewBatch, Unfinished,
 };
@@ -38,7 +37,8 @@ use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::{Change, Done, Job};
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, first_position, to_nanoseconds};
-use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
+use crate::store::unrecorded::Unrecorded;
+use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -67,7 +67,7 @@ pub struct SqliteStore {
     providers: Providers,
     now: Now,
     orphans: Arc<Orphans>,
-    dropped: Arc<AtomicU64>,
+    unrecorded: Arc<Unrecorded>,
     tasks: TaskTracker,
     closing: CancellationToken,
     _closes_when_dropped: DropGuard,
@@ -83,18 +83,18 @@ impl SqliteStore {
         self.tasks.wait().await;
     }
 
-    /// How many reports of batches that are not durable were not written, because the file was behind or away.
-    #[must_use]
-    pub fn dropped_count(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
     async fn change(&self, change: Change) -> Result<Done, StoreError> {
         ask(&self.changes, change).await
     }
 
-    async fn keep(&self, report: Arc<Report>) -> Result<(), StoreError> {
-        self.memory.record(report).await
+    /// Hands a report to the writer without waiting for it.
+    fn write_behind(&self, report: &Report) -> Result<(), String> {
+        let place = self.records.try_reserve(report.bytes());
+        let place = place.ok_or("too many wait to be written, or the file is closed")?;
+        let rows = BatchRows::encode(report, &[]).map_err(|unreadable| unreadable.to_string())?;
+        let (reply, _) = oneshot::channel();
+        place.send(Job { change: Change::Record(Box::new(rows)), reply });
+        Ok(())
     }
 }
 
@@ -124,19 +124,18 @@ async fn ask(changes: &mpsc::Sender<Job>, change: Change) -> Result<Done, StoreE
 }
 
 impl Store for SqliteStore {
-    fn record(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
+    fn record(&self, report: Arc<Report>) -> Recording<'_> {
         Box::pin(async move {
             // What is lost under load is at least found as long as memory reaches.
-            self.keep(Arc::clone(&report)).await?;
-            let Some(place) = self.records.try_reserve(report.bytes()) else {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            };
-            let rows = BatchRows::encode(&report, &[])?;
-            let (reply, _) = oneshot::channel();
-            place.send(Job { change: Change::Record(Box::new(rows)), reply });
-            Ok(())
+            self.memory.record(Arc::clone(&report)).await;
+            if let Err(reason) = self.write_behind(&report) {
+                self.unrecorded.add(1, reason);
+            }
         })
+    }
+
+    fn unrecorded_count(&self) -> u64 {
+        self.unrecorded.count()
     }
 
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
@@ -213,9 +212,15 @@ impl Durable for SqliteStore {
         })
     }
 
-    fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
+    fn settle(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        settled: Settled,
+        remarks: Remarks,
+    ) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let change = Change::Settle(batch, ChunkRow::done(route_index, &settled)?);
+            let change = Change::Settle(batch, ChunkRow::done(route_index, &settled, &remarks)?);
             if let Done::Changed(false) = self.change(change).await? {
                 return Err(StoreError::Corrupt(format!("{batch} is not there")));
             }
@@ -226,7 +231,8 @@ impl Durable for SqliteStore {
     fn finish(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             self.change(Change::Finish(Arc::clone(&report))).await?;
-            self.keep(report).await
+            self.memory.record(report).await;
+            Ok(())
         })
     }
 

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -20,6 +19,7 @@ use crate::store::queue::queue;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::Writer;
 use crate::store::sqlite::{Opening, SqliteStore, read, retention};
+use crate::store::unrecorded::Unrecorded;
 
 /// Changes that wait for the writer before whoever asks for one waits himself.
 const MOST_CHANGES: usize = 4_096;
@@ -83,7 +83,7 @@ impl SqliteStore {
         migrator().run_direct(None, &mut connection, false).await.map_err(tables)?;
         let orphans = Orphans::new(read::unfinished(&mut connection).await.map_err(database)?);
         let (readers, lists) = (readers(&options, READERS), readers(&options, LISTS));
-        let dropped = Arc::new(AtomicU64::new(0));
+        let unrecorded = Arc::<Unrecorded>::default();
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let (changes, waiting) = mpsc::channel(MOST_CHANGES);
@@ -94,7 +94,7 @@ impl SqliteStore {
             changes: waiting,
             records: waiting_records,
             orphans: Arc::clone(&orphans),
-            dropped: Arc::clone(&dropped),
+            unrecorded: Arc::clone(&unrecorded),
             closing: closing.clone(),
             _lock: lock,
         };
@@ -112,7 +112,7 @@ impl SqliteStore {
             providers: opening.providers,
             now: opening.now,
             orphans,
-            dropped,
+            unrecorded,
             tasks,
             closing: closing.clone(),
             _closes_when_dropped: closing.drop_guard(),
@@ -168,6 +168,7 @@ fn migrator() -> Migrator {
     let tables = [
         ("batches", include_str!("../../../migrations/sqlite/0001_batches.sql").into_sql_str()),
         ("lists", include_str!("../../../migrations/sqlite/0002_lists.sql").into_sql_str()),
+        ("remarks", include_str!("../../../migrations/sqlite/0003_remarks.sql").into_sql_str()),
     ];
     let migrations = (1..).zip(tables).map(|(version, (name, tables))| {
         Migration::new(version, name.into(), MigrationType::Simple, tables, false)

@@ -51,8 +51,8 @@ async fn rows(readers: &SqlitePool, id: BatchId) -> Result<Option<BatchRows>, Fl
         unsent_positions, unsent_outcomes, calls, retries, throttled, request_ids \
         FROM routes WHERE batch = ? ORDER BY route_index";
     let routes = query(routes).bind(&name).fetch_all(&mut *transaction).await?;
-    let chunks = "SELECT route_index, first_position, positions, outcomes, attempts, accepted, failed, unknown \
-        FROM chunks WHERE batch = ? ORDER BY route_index, first_position";
+    let chunks = "SELECT route_index, first_position, positions, outcomes, attempts, remarks, accepted, failed, \
+        unknown FROM chunks WHERE batch = ? ORDER BY route_index, first_position";
     let chunks = query(chunks).bind(&name).fetch_all(&mut *transaction).await?;
     let links = query("SELECT child FROM links WHERE parent = ? ORDER BY child").bind(&name);
     let links = links.fetch_all(&mut *transaction).await?;

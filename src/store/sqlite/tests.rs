@@ -173,9 +173,9 @@ async fn what_is_not_durable_is_written_behind_and_found_at_once() {
     let file = File::new();
     let store = file.try_open(10).await.unwrap();
     let report = ended(&numbered(1, &["a"]));
-    store.record(Arc::clone(&report)).await.unwrap();
+    store.record(Arc::clone(&report)).await;
     assert!(store.find(report.batch.id).await.unwrap().is_some());
-    assert_eq!(store.dropped_count(), 0);
+    assert_eq!(store.unrecorded_count(), 0);
     store.close().await;
     let store = file.try_open(0).await.unwrap();
     assert_eq!(same(&store.find(report.batch.id).await.unwrap().unwrap()), same(&report));
@@ -189,7 +189,7 @@ async fn what_is_too_much_to_write_behind_is_counted_and_still_in_memory() {
     // On this one thread the writer only writes while somebody waits.
     let reports: Vec<_> = (1..=2_000).map(|number| ended(&numbered(number, &["a"]))).collect();
     suite::record_at_once(&store, reports.iter().cloned()).await;
-    let dropped = store.dropped_count();
+    let dropped = store.unrecorded_count();
     assert!((900..=1_000).contains(&dropped), "{dropped}");
     assert!(store.find(reports[1_999].batch.id).await.unwrap().is_some());
     store.close().await;
@@ -212,13 +212,25 @@ async fn what_waits_to_be_written_behind_is_bounded_by_its_bytes_too() {
 }
 
 #[tokio::test]
+async fn what_the_file_does_not_take_behind_is_counted() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    store.change(Change::Limit(1)).await.unwrap();
+    store.record(ended(&numbered(1, &[&"x".repeat(1 << 20)]))).await;
+    store.close().await;
+    assert_eq!(store.unrecorded_count(), 1);
+    store.record(ended(&numbered(2, &["a"]))).await;
+    assert_eq!(store.unrecorded_count(), 2);
+}
+
+#[tokio::test]
 async fn a_link_outlives_the_process_also_if_its_parent_was_still_to_be_written() {
     let file = File::new();
     let store = file.try_open(10).await.unwrap();
     let parent = ended(&numbered(1, &["a"]));
     let (root, child) = (parent.batch.id, BatchId::new(2, 7));
     // As if its record were still behind.
-    store.keep(Arc::clone(&parent)).await.unwrap();
+    store.memory.record(Arc::clone(&parent)).await;
     let linked = store.link(Link { root, parent: root, child, known_links: 0 }).await.unwrap();
     assert_eq!(linked, Linked::Noted);
     store.close().await;
@@ -265,7 +277,7 @@ async fn the_store_looks_for_what_is_old_by_itself() {
     let file = File::new();
     let store = file.try_open(0).await.unwrap();
     let old = ended(&numbered(1, &["a"]));
-    store.record(Arc::clone(&old)).await.unwrap();
+    store.record(Arc::clone(&old)).await;
     store.close().await;
     file.pass(Duration::from_secs(48 * 3_600));
     let store = file.try_open(0).await.unwrap();

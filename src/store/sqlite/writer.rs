@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -17,6 +16,7 @@ use crate::store::sqlite::apply::{self, Flaw};
 use crate::store::sqlite::orphans::{Orphans, Unclaimed};
 use crate::store::sqlite::retention::Ages;
 use crate::store::stored::rows::{BatchRows, ChunkRow};
+use crate::store::unrecorded::Unrecorded;
 use crate::store::{Link, Linked, StoreError};
 
 /// Most changes of one transaction.
@@ -88,7 +88,7 @@ pub(super) struct Writer {
     pub(super) records: queue::Receiver<Job>,
     pub(super) orphans: Arc<Orphans>,
     /// Reports that nobody waited for and that were not written.
-    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) unrecorded: Arc<Unrecorded>,
     pub(super) closing: CancellationToken,
     /// Held as long as this task may write.
     pub(super) _lock: File,
@@ -170,8 +170,8 @@ impl Writer {
             }
         };
         for ((change, reply), answer) in changes.iter().zip(replies).zip(answers) {
-            if answer.is_err() && matches!(change, Change::Record(_)) {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+            if let (Err(error), Change::Record(_), true) = (&answer, change, reply.is_closed()) {
+                self.unrecorded.add(1, error);
             }
             // Whoever stopped waiting is told nothing; a batch that he left becomes an orphan.
             let _ = reply.send(answer);

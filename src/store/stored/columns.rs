@@ -108,6 +108,7 @@ pub(crate) fn chunk_row(row: &impl Columns) -> Result<ChunkRow, Error> {
         positions: row.bytes("positions")?,
         outcomes: row.optional_bytes("outcomes")?,
         attempts: row.integer("attempts")?,
+        remarks: row.optional_text("remarks")?,
         counts: counts_row(row)?,
     })
 }

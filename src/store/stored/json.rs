@@ -1,4 +1,4 @@
-//! Values that serde does not write as we need them: JSON that is passed on, and exact fractions.
+//! Values that serde does not write as we need them: JSON that is passed on, exact fractions, and bytes.
 
 /// JSON as a text, letter by letter as it was.
 pub(super) mod text {
@@ -85,5 +85,29 @@ pub(super) mod optional_fraction {
         deserializer: D,
     ) -> Result<Option<f64>, D::Error> {
         Ok(Option::<Fraction>::deserialize(deserializer)?.map(|fraction| fraction.0))
+    }
+}
+
+/// Bytes as base64 where there may be none.
+pub(super) mod optional_bytes {
+    use std::sync::Arc;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    pub(in crate::store::stored) fn serialize<S: Serializer>(
+        bytes: &Option<Arc<[u8]>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(serializer)
+    }
+
+    pub(in crate::store::stored) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Arc<[u8]>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let bytes = text.map(|text| STANDARD.decode(text).map_err(D::Error::custom)).transpose()?;
+        Ok(bytes.map(Arc::from))
     }
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
 
-/// The version of everything that is written.
+/// The version of everything that is written and says no other.
 const VERSION: u8 = 1;
 
 /// Looks up the name of a provider that this program has.
@@ -53,12 +53,21 @@ struct Document<T> {
 
 /// Writes a JSON document with its version.
 pub(crate) fn to_document<T: Serialize>(is: T) -> Result<String, Unreadable> {
-    let written = serde_json::to_string(&Document { v: VERSION, is });
-    written.map_err(|error| Unreadable(error.to_string()))
+    to_document_of(VERSION, is)
 }
 
 /// Reads what [`to_document`] wrote.
 pub(crate) fn from_document<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
+    from_document_of(&[VERSION], text)
+}
+
+/// Writes a JSON document with a version of its own.
+fn to_document_of<T: Serialize>(v: u8, is: T) -> Result<String, Unreadable> {
+    serde_json::to_string(&Document { v, is }).map_err(|error| Unreadable(error.to_string()))
+}
+
+/// Reads a JSON document of one of these versions.
+fn from_document_of<T: DeserializeOwned>(versions: &[u8], text: &str) -> Result<T, Unreadable> {
     let document: Document<T> = serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
-    if document.v == VERSION { Ok(document.is) } else { Err(Unreadable::new("unknown version")) }
+    if versions.contains(&document.v) { Ok(document.is) } else { Err(Unreadable::new("unknown version")) }
 }

@@ -307,14 +307,15 @@ fn push() -> impl Strategy<Value = Push> {
 }
 
 fn any_route() -> impl Strategy<Value = (Route, RouteReport)> {
-    let what = (message(), option::of(text_or_json()), option::of(push()), option::of(json()));
+    let options = (option::of(json()), option::of(vec(any::<u8>(), 0..9).prop_map(Arc::from)));
+    let what = (message(), option::of(text_or_json()), option::of(push()), options);
     let whose = (option::of(text()), option::of(prop::sample::select(TargetType::ALL.to_vec())));
     let counted = (any::<u32>(), any::<u32>(), 0..1_u64 << 60, vec(".{0,5}".prop_map(Box::from), 0..3));
     let to = (any_recipients(12), option::weighted(0.3, any_recipients(3)));
     let settled = (any::<u8>(), vec(outcome(), 1..3));
     (what, whose, counted, to, settled, any::<bool>(), option::of(text())).prop_map(
         |(what, (sender, target_type), counted, (recipients, entries), settled, is_sandbox, chatroom_id)| {
-            let (message, ext, push, provider_options) = what;
+            let (message, ext, push, (provider_options, sealed_options)) = what;
             let (calls, retries, throttled, provider_request_ids) = counted;
             let channel = ChannelName::parse("main").unwrap();
             let recipients = Arc::new(recipients);
@@ -329,6 +330,7 @@ fn any_route() -> impl Strategy<Value = (Route, RouteReport)> {
                 ext,
                 push,
                 provider_options,
+                sealed_options,
                 only: None,
             };
             let mut report = RouteReport {

@@ -3,6 +3,7 @@ use super::*;
 use crate::domain::failure::FailureKind;
 use crate::domain::outcome::{Acceptance, Evidence, Outcome, Outcomes};
 use crate::domain::recipients::Positions;
+use crate::domain::report::RouteReport;
 use crate::store::durable::Chunk;
 use crate::store::stored::outcomes::{decode_outcomes, encode_outcomes};
 use crate::store::stored::packed::{
@@ -35,6 +36,10 @@ proptest! {
         let rows = BatchRows::encode(&report, &[]).unwrap();
         let read = rows.decode(providers).unwrap();
         prop_assert!(read.in_flight.is_empty());
+        let mut report = report;
+        if !report.is_over() {
+            report.routes.iter_mut().for_each(RouteReport::count_calls);
+        }
         prop_assert_eq!(same(&read.report), same(&report));
     }
 
@@ -101,6 +106,20 @@ fn another_version_and_another_provider_are_unreadable() {
     assert!(from_document::<u8>(r#"{"v":2,"is":7}"#).is_err());
     let rows = BatchRows::encode(&samples::report(&["a"]), &[]).unwrap();
     assert!(rows.decode(|_| None).is_err());
+}
+
+#[test]
+fn a_route_with_sealed_options_is_unreadable_for_whoever_does_not_know_of_them() {
+    let route = |sealed_options| {
+        let mut report = (*samples::report(&["a"])).clone();
+        let batch = std::sync::Arc::make_mut(&mut report.batch);
+        std::sync::Arc::make_mut(&mut batch.routes[0]).sealed_options = sealed_options;
+        BatchRows::encode(&report, &[]).unwrap().routes.remove(0).route
+    };
+    assert!(from_document::<serde::de::IgnoredAny>(&route(Some([7].into()))).is_err());
+    // Without them it is what it always was.
+    let plain = route(None);
+    assert!(from_document::<serde::de::IgnoredAny>(&plain).is_ok() && !plain.contains("sealed_options"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub mod words;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::text;
@@ -131,9 +131,10 @@ impl Metrics {
         self.batch_duration.observe(elapsed.as_secs_f64());
     }
 
-    /// Counts a batch that the store did not take.
-    pub fn count_unrecorded(&self) {
-        self.unrecorded.inc();
+    /// Shows how many batches the store did not take so far.
+    pub fn show_unrecorded(&self, count: u64) {
+        // Another scrape may have a later count.
+        self.unrecorded.inner().fetch_max(count, Ordering::Relaxed);
     }
 
     /// Counts what must never happen.

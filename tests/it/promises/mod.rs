@@ -3,6 +3,8 @@
 #[cfg(feature = "sqlite")]
 mod durable;
 mod faults;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod given_credentials;
 mod hosts;
 mod injection;
 pub(crate) mod keys;

@@ -101,6 +101,7 @@ fn prepare(provider: &Provider, block: &str) -> Vec<Fault> {
         ext: None,
         push: None,
         provider_options: Some(JsonText::parse(block, 32).unwrap()),
+        sealed_options: None,
         only: None,
     };
     channel.adapter.prepare(&Arc::new(route)).err().unwrap_or_default()

@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::report::Remarks;
 use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
 use crate::store::postgres::tests::cluster::Flush;
@@ -126,7 +127,10 @@ async fn what_was_acknowledged_survives_the_death_of_the_database() {
                     let Ok(_) = store.accept(batch).await else { break };
                     let begun = store.begin(id, chunk(0..1)).await;
                     let settled = matches!(begun, Ok(true))
-                        && store.settle(id, 0, accepted(Positions::Range(0..1))).await.is_ok();
+                        && store
+                            .settle(id, 0, accepted(Positions::Range(0..1)), Remarks::default())
+                            .await
+                            .is_ok();
                     written.push((id, settled));
                     let _ = started.try_send(());
                     if begun.is_err() {

@@ -6,6 +6,7 @@ use sqlx::query;
 
 use super::*;
 use crate::domain::recipients::Positions;
+use crate::domain::report::Remarks;
 use crate::domain::samples::accepted;
 use crate::store::durable::IdempotencyKey;
 use crate::store::postgres::lease::Keeper;
@@ -48,7 +49,7 @@ async fn what_a_replica_works_on_is_taken_over_once_its_lease_is_over() {
     accept(&stopped, &report).await;
     assert!(stopped.begin(id, chunk(0..1)).await.unwrap());
     assert!(stopped.begin(id, chunk(1..2)).await.unwrap());
-    stopped.settle(id, 0, accepted(Positions::Range(0..1))).await.unwrap();
+    stopped.settle(id, 0, accepted(Positions::Range(0..1)), Remarks::default()).await.unwrap();
     assert!(other.claim(9, Vec::new()).await.unwrap().is_empty(), "it is at work");
     pass(&database, &stopped, 14.0).await;
     assert!(other.claim(9, Vec::new()).await.unwrap().is_empty(), "its lease is not over");
@@ -61,7 +62,7 @@ async fn what_a_replica_works_on_is_taken_over_once_its_lease_is_over() {
     // It comes back, and finds out sooner or later.
     assert!(!stopped.begin(id, chunk(2..3)).await.unwrap());
     assert!(!stopped.holds(id), "it was told so");
-    let late = stopped.settle(id, 0, accepted(Positions::Range(1..2))).await;
+    let late = stopped.settle(id, 0, accepted(Positions::Range(1..2)), Remarks::default()).await;
     assert!(matches!(late, Err(StoreError::Lost)), "{late:?}");
     stopped.release(id, chunk(1..2)).await.unwrap();
     let late = stopped.finish(ended(&report)).await;
@@ -217,7 +218,7 @@ async fn what_comes_late_leaves_alone_what_was_begun_after_it() {
     assert!(matches!(begin(later).await, Ok(Done::Changed(true))));
     assert!(matches!(store.change(release()).await, Ok(Done::Changed(false))), "it is out");
     assert!(matches!(begin(early).await, Ok(Done::Changed(false))));
-    store.settle(batch, 0, accepted(Positions::Range(0..1))).await.unwrap();
+    store.settle(batch, 0, accepted(Positions::Range(0..1)), Remarks::default()).await.unwrap();
     assert!(matches!(begin(later + 1).await, Ok(Done::Changed(false))), "it is done");
     assert_eq!(store.find(batch).await.unwrap().unwrap().counts().accepted, 1);
     store.close().await;
@@ -231,7 +232,7 @@ async fn any_replica_answers_for_any_batch() {
     let id = report.batch.id;
     accept(&left, &report).await;
     assert!(left.begin(id, chunk(0..1)).await.unwrap());
-    left.settle(id, 0, accepted(Positions::Range(0..1))).await.unwrap();
+    left.settle(id, 0, accepted(Positions::Range(0..1)), Remarks::default()).await.unwrap();
     let found = right.find(id).await.unwrap().unwrap();
     assert_eq!((found.counts().accepted, found.counts().pending), (1, 1));
     let lines = right.list(Filter { most: 9, ..Filter::default() }).await.unwrap();
@@ -309,11 +310,11 @@ async fn a_link_to_what_is_not_written_yet_is_found_by_every_replica() {
     let parent = ended(&numbered(1, &["a"]));
     let root = parent.batch.id;
     // As if the database were behind.
-    left.memory.record(Arc::clone(&parent)).await.unwrap();
+    left.memory.record(Arc::clone(&parent)).await;
     let child = BatchId::new(2, 0);
     let link = Link { root, parent: root, child, known_links: 0 };
     assert_eq!(left.link(link).await.unwrap(), Linked::Noted);
-    left.record(parent).await.unwrap();
+    left.record(parent).await;
     for store in [&left, &right] {
         assert_eq!(store.find(root).await.unwrap().unwrap().resends, [child]);
     }

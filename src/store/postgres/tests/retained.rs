@@ -69,7 +69,7 @@ async fn what_is_old_goes_in_steps_and_what_runs_stays() {
 async fn one_replica_sweeps_at_a_time() {
     let database = Database::new();
     let store = database.store().await;
-    store.record(ended(&numbered(1, &["a"]))).await.unwrap();
+    store.record(ended(&numbered(1, &["a"]))).await;
     store.close().await;
     let store = database.store().await;
     let mut connection = database.connection().await;
@@ -89,10 +89,10 @@ async fn what_is_not_durable_is_written_behind_and_found_at_once() {
     let memory = MemoryStore::new(MemorySettings { memory_batches: 9, memory_bytes: 1 << 20 });
     let store = PostgresStore::open(database.opening(), memory).await.unwrap();
     let report = ended(&numbered(1, &["a"]));
-    store.record(Arc::clone(&report)).await.unwrap();
+    store.record(Arc::clone(&report)).await;
     assert!(store.find(report.batch.id).await.unwrap().is_some());
     store.close().await;
-    assert_eq!(store.dropped_count(), 0);
+    assert_eq!(store.unrecorded_count(), 0);
     let store = database.store().await;
     assert_eq!(same(&store.find(report.batch.id).await.unwrap().unwrap()), same(&report));
     store.close().await;
@@ -108,6 +108,21 @@ async fn what_waits_to_be_written_behind_is_bounded_by_its_bytes_too() {
     let kept = store.list(Filter { most: 99, ..Filter::default() }).await.unwrap().len();
     assert_eq!(kept, 31);
     store.close().await;
+}
+
+#[tokio::test]
+async fn what_the_database_does_not_take_behind_is_counted() {
+    let database = Database::new();
+    let store = database.store().await;
+    query("ALTER TABLE batches RENAME TO elsewhere").execute(&store.pool).await.unwrap();
+    // More than go into one transaction: the first that fails is the last that is tried when the store closes.
+    for number in 1..=100 {
+        store.record(ended(&numbered(number, &["a"]))).await;
+    }
+    store.close().await;
+    assert_eq!(store.unrecorded_count(), 100);
+    store.record(ended(&numbered(101, &["a"]))).await;
+    assert_eq!(store.unrecorded_count(), 101);
 }
 
 #[tokio::test]

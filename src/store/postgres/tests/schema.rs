@@ -35,8 +35,14 @@ async fn of_postgres() -> Schema {
 async fn of_sqlite() -> Schema {
     use sqlx::Connection as _;
     let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
-    let tables = include_str!("../../../../migrations/sqlite/0001_batches.sql");
-    sqlx::raw_sql(tables).execute(&mut connection).await.unwrap();
+    let tables = [
+        include_str!("../../../../migrations/sqlite/0001_batches.sql"),
+        include_str!("../../../../migrations/sqlite/0002_lists.sql"),
+        include_str!("../../../../migrations/sqlite/0003_remarks.sql"),
+    ];
+    for tables in tables {
+        sqlx::raw_sql(tables).execute(&mut connection).await.unwrap();
+    }
     let columns = "SELECT m.name, c.name, c.\"notnull\" = 0 \
         FROM sqlite_schema AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table'";
     let mut schema = Schema::new();

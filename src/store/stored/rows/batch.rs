@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::batch::{Batch, OnInvalid, Resend, RetryUnknown};
 use crate::domain::id::BatchId;
 use crate::domain::outcome::Counts;
-use crate::domain::report::{Report, RouteReport, Warning, WarningCode};
+use crate::domain::report::{Report, RouteReport};
 use crate::domain::route::Route;
-use crate::store::stored::rows::values::{
-    CountsRow, from_nanoseconds, read_channel, read_id, to_nanoseconds,
-};
+use crate::store::stored::rows::remarks::{decode_warnings, encode_warnings};
+use crate::store::stored::rows::values::{CountsRow, from_nanoseconds, read_id, to_nanoseconds};
 use crate::store::stored::{Unreadable, from_document, to_document};
 
 #[derive(Debug)]
@@ -41,14 +40,6 @@ struct StoredResend {
     of: String,
     root: String,
     root_routes: Vec<usize>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredWarning {
-    code: String,
-    channel: Option<String>,
-    pointer: Option<String>,
-    detail: String,
 }
 
 impl BatchRow {
@@ -150,26 +141,4 @@ fn encode_resend(resend: &Resend) -> Result<String, Unreadable> {
 fn decode_resend(text: &str) -> Result<Resend, Unreadable> {
     let StoredResend { of, root, root_routes } = from_document(text)?;
     Ok(Resend { of: read_id(&of)?, root: read_id(&root)?, root_routes })
-}
-
-/// Writes warnings.
-pub(crate) fn encode_warnings(warnings: &[Warning]) -> Result<String, Unreadable> {
-    let stored = warnings.iter().map(|Warning { code, channel, pointer, detail }| StoredWarning {
-        code: code.as_str().to_owned(),
-        channel: channel.as_ref().map(|channel| channel.as_str().to_owned()),
-        pointer: pointer.clone(),
-        detail: detail.clone(),
-    });
-    to_document(stored.collect::<Vec<_>>())
-}
-
-fn decode_warnings(text: &str) -> Result<Vec<Warning>, Unreadable> {
-    let stored: Vec<StoredWarning> = from_document(text)?;
-    let read = stored.into_iter().map(|StoredWarning { code, channel, pointer, detail }| {
-        let found = WarningCode::ALL.into_iter().find(|known| known.as_str() == code);
-        let code = found.ok_or_else(|| Unreadable(format!("unknown warning `{code}`")))?;
-        let channel = channel.as_deref().map(read_channel).transpose()?;
-        Ok(Warning { code, channel, pointer, detail })
-    });
-    read.collect()
 }

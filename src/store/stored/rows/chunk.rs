@@ -1,11 +1,14 @@
 //! One call that is out, or the recipients that one has decided.
 
+use std::sync::Arc;
+
 use crate::domain::recipients::{Positions, RecipientList, narrow};
-use crate::domain::report::Settled;
+use crate::domain::report::{Remarks, Settled};
 use crate::store::durable::Chunk;
 use crate::store::stored::Unreadable;
 use crate::store::stored::outcomes::encode_outcomes;
 use crate::store::stored::packed::{decode_positions, encode_positions};
+use crate::store::stored::rows::remarks::encode_remarks;
 use crate::store::stored::rows::values::{CountsRow, column};
 
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct ChunkRow {
     /// `None` = the call is out.
     pub(crate) outcomes: Option<Vec<u8>>,
     pub(crate) attempts: i64,
+    /// What the answer said beside its outcomes; of a batch that has ended, its route and the batch itself have it all.
+    pub(crate) remarks: Option<Arc<str>>,
     pub(crate) counts: CountsRow,
 }
 
@@ -28,25 +33,28 @@ impl ChunkRow {
             positions: encode_positions(&chunk.positions),
             outcomes: None,
             attempts: 0,
+            remarks: None,
             counts: CountsRow::default(),
         }
     }
 
     /// Recipients that are decided.
-    pub(crate) fn done(route_index: usize, settled: &Settled) -> Result<Self, Unreadable> {
+    pub(crate) fn done(route_index: usize, settled: &Settled, remarks: &Remarks) -> Result<Self, Unreadable> {
         Ok(Self {
             route_index: column(route_index),
             first_position: first_position(&settled.positions),
             positions: encode_positions(&settled.positions),
             outcomes: Some(encode_outcomes(&settled.outcomes)?),
             attempts: i64::from(settled.attempts),
+            remarks: encode_remarks(remarks)?,
             counts: settled.outcomes.counts().into(),
         })
     }
 
     /// Bytes that the row takes, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        64 + self.positions.len() + self.outcomes.as_ref().map_or(0, Vec::len)
+        let remarks = self.remarks.as_ref().map_or(0, |remarks| remarks.len());
+        64 + self.positions.len() + self.outcomes.as_ref().map_or(0, Vec::len) + remarks
     }
 }
 

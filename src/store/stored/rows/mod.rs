@@ -2,17 +2,20 @@
 
 mod batch;
 mod chunk;
+mod remarks;
 mod route;
 mod values;
 
 use std::sync::Arc;
 
-use crate::domain::report::{Report, Settled};
+use crate::domain::report::{Remarks, Report, RouteReport, Settled};
 use crate::store::durable::{Chunk, Unfinished};
 use crate::store::stored::outcomes::decode_outcomes;
-pub(crate) use crate::store::stored::rows::batch::{BatchRow, encode_warnings};
+pub(crate) use crate::store::stored::rows::batch::BatchRow;
 use crate::store::stored::rows::chunk::positions_within;
 pub(crate) use crate::store::stored::rows::chunk::{ChunkRow, first_position};
+use crate::store::stored::rows::remarks::decode_remarks;
+pub(crate) use crate::store::stored::rows::remarks::encode_warnings;
 pub(crate) use crate::store::stored::rows::route::{RouteCounters, RouteRow, is_same};
 use crate::store::stored::rows::values::u32_of;
 pub(crate) use crate::store::stored::rows::values::{
@@ -34,7 +37,8 @@ impl BatchRows {
         let mut chunks = Vec::new();
         for (route_index, route) in report.routes.iter().enumerate() {
             for settled in &route.settled {
-                chunks.push(ChunkRow::done(route_index, settled)?);
+                // What their answers said stands with the route and the batch.
+                chunks.push(ChunkRow::done(route_index, settled, &Remarks::default())?);
             }
         }
         chunks.extend(in_flight.iter().map(ChunkRow::in_flight));
@@ -63,11 +67,18 @@ impl BatchRows {
             routes.push(Arc::new(route));
             reports.push(report);
         }
+        let has_ended = self.batch.completed_at.is_some();
         let mut in_flight = Vec::new();
+        let mut warnings = Vec::new();
         for chunk in self.chunks {
             let route_index = usize::try_from(chunk.route_index).unwrap_or(usize::MAX);
             let report = reports.get_mut(route_index).ok_or_else(|| Unreadable::new("a call of no route"))?;
             let positions = positions_within(&chunk.positions, &report.recipients)?;
+            if !has_ended {
+                let remarks = decode_remarks(chunk.remarks.as_deref())?;
+                report.provider_request_ids.extend(remarks.request_id);
+                warnings.extend(remarks.warnings);
+            }
             match chunk.outcomes {
                 None => in_flight.push(Chunk { route_index, positions }),
                 // The rows come in the order of their first positions.
@@ -78,8 +89,12 @@ impl BatchRows {
                 }
             }
         }
+        if !has_ended {
+            reports.iter_mut().for_each(RouteReport::count_calls);
+        }
         let is_canceled = self.batch.is_canceled;
-        let report = self.batch.decode(routes, reports)?;
+        let mut report = self.batch.decode(routes, reports)?;
+        warnings.into_iter().for_each(|warning| warning.add_to(&mut report.warnings));
         Ok(Unfinished { report: Arc::new(report), in_flight, is_canceled })
     }
 }
