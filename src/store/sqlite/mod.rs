@@ -36,7 +36,7 @@ use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::{Change, Done, Job};
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, first_position, to_nanoseconds};
-use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
+use crate::store::{Filter, Head, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -134,6 +134,15 @@ impl Store for SqliteStore {
             }
             let found = read::find(&self.readers, id, self.providers).await?;
             Ok(found.map(|unfinished| unfinished.report))
+        })
+    }
+
+    fn head(&self, id: BatchId) -> StoreFuture<'_, Option<Head>> {
+        Box::pin(async move {
+            match self.memory.head(id).await? {
+                Some(head) => Ok(Some(head)),
+                None => read::head(&self.readers, id).await,
+            }
         })
     }
 
