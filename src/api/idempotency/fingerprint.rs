@@ -237,7 +237,33 @@ mod tests {
         }
     }
 
+    /// Anything that JSON can hold, brackets and quotation marks inside texts included.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let text = "[a\"\\\\{}\\[\\],: \n\u{e9}]{0,6}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            proptest::num::f64::NORMAL.prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                proptest::collection::vec((text, inner), 0..5)
+                    .prop_map(|members| members.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn a_value_has_one_fingerprint_and_no_other_value_has_it(left in any_value(), right in any_value()) {
+            let fingerprint = |value: &Value| of("/", &[&value.to_string()]);
+            prop_assert_eq!(fingerprint(&left), of("/", &[&serde_json::to_string_pretty(&left).unwrap()]));
+            prop_assert_eq!(fingerprint(&left) == fingerprint(&right), left == right);
+        }
+
         #[test]
         fn equal_values_have_one_fingerprint(names in proptest::collection::vec("[a-c]{0,2}", 0..5)) {
             let members = |names: &[String]| -> Value {
