@@ -69,7 +69,7 @@ fn wrong(key: &str, place: usize) -> String {
 
 fn main() -> ExitCode {
     let key = Key::generate().unwrap();
-    let (id, digest) = (key.id.as_str().into(), key.digest());
+    let (id, digest) = (Some(key.id.as_str().into()), key.digest());
     let ring = KeyRing::new(&[KeySettings { name: "a".into(), id, digest, rights: Rights::default() }]);
     let text = key.text.expose();
     let secret = text.find('.').unwrap() + 1;

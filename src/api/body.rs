@@ -123,13 +123,14 @@ impl Bodies {
         }
     }
 
-    /// Reads a body; one whose announced length is too long is not even started.
+    /// Reads a body and keeps it; one whose announced length is too long is not even started.
     ///
     /// # Errors
     /// A [`Problem`] if it is too long, too slow or broken off, or if there is no room for it now.
     pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<HeldBody, Problem> {
         let mut coming = self.begin(headers, body)?;
         let expected = coming.expected;
+        self.check_room(expected)?;
         let mut permit = self.take(expected.min(FIRST_ROOM))?;
         let mut bytes = Vec::with_capacity(permit.num_permits());
         while let Some(piece) = self.next_piece(&mut coming).await? {
@@ -137,7 +138,8 @@ impl Bodies {
             if coming.length > room {
                 // Doubled, so that a long body is moved seldom, but never beyond what can still come.
                 let most = if expected == 0 { self.most_bytes } else { expected };
-                let wanted = room.saturating_mul(2).min(most).max(coming.length);
+                let wanted = room.saturating_mul(2).min(most).min(self.most_held_bytes).max(coming.length);
+                self.check_ever(wanted)?;
                 permit.merge(self.take(wanted - room)?);
                 bytes.reserve_exact(wanted - bytes.len());
             }
@@ -162,6 +164,7 @@ impl Bodies {
             let held = take(&piece)?;
             let room = permit.num_permits();
             if held > room {
+                self.check_ever(held)?;
                 permit.merge(self.take(held - room)?);
             }
         }
@@ -179,10 +182,6 @@ impl Bodies {
             Some(Ok(length)) if length <= self.most_bytes => length,
             Some(Ok(_) | Err(_)) => return Err(self.too_long()),
         };
-        if expected > self.room.available_permits() {
-            // Nothing of what could not be held to its end is read.
-            return Err(no_room());
-        }
         Ok(ComingBody { body, expected, length: 0, begin: Instant::now() })
     }
 
@@ -218,6 +217,21 @@ impl Bodies {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.most_held_bytes.saturating_sub(self.room.available_permits())
+    }
+
+    /// Whether so many bytes could be held now: nothing of what could not be held to its end is read.
+    fn check_room(&self, bytes: usize) -> Result<(), Problem> {
+        self.check_ever(bytes)?;
+        if bytes > self.room.available_permits() { Err(no_room()) } else { Ok(()) }
+    }
+
+    /// Whether there is room for so many bytes once nobody else takes any: no waiting helps otherwise.
+    fn check_ever(&self, bytes: usize) -> Result<(), Problem> {
+        if bytes <= self.most_held_bytes {
+            return Ok(());
+        }
+        let detail = format!("the body takes more than the {} bytes that may be held", self.most_held_bytes);
+        Err(Problem::new(ProblemCode::TooLarge, detail))
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {

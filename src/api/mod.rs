@@ -24,6 +24,7 @@ pub mod problem;
 pub mod query;
 pub mod read_batch;
 pub mod read_results;
+pub mod recent_reports;
 pub mod report;
 pub mod request_id;
 pub mod resend;

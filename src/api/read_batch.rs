@@ -37,12 +37,9 @@ pub async fn read_batch(
 ) -> Result<Response, Problem> {
     let id = batch_id(path)?;
     let preferences = Preferences::read(&headers);
-    let mut report = find(&state, &caller, id).await?;
-    let wait = preferences.wait(Duration::ZERO);
-    if !wait.is_zero() && !report.is_over() {
-        let waited = wait_for_end(&state, id, wait).await.map_err(|error| store_away(id, &error))?;
-        report = waited.unwrap_or(report);
-    }
+    check_known(&state, &caller, id).await?;
+    let report = wait_for_end(&state, id, preferences.wait(Duration::ZERO)).await;
+    let report = report.map_err(|error| store_away(id, &error))?.ok_or_else(unknown_batch)?;
     Ok(answer::to_read(&report, &headers, &preferences))
 }
 
@@ -60,19 +57,30 @@ pub fn find_running(state: &State, caller: &Caller, id: BatchId) -> Option<Runni
     state.api.dispatcher.running(id).filter(|running| caller.may_see(running.batch()))
 }
 
-/// The report of a batch; another caller's batch is as unknown as one that never was.
+/// Whether this caller may know of a batch; another caller's batch is as unknown as one that never was.
+///
+/// Asked before anything of its report is read or made: how long that takes would tell that the batch exists.
+///
+/// # Errors
+/// A [`Problem`] if no such batch is known to this caller, or the store is away.
+pub async fn check_known(state: &State, caller: &Caller, id: BatchId) -> Result<(), Problem> {
+    if find_running(state, caller, id).is_some() {
+        return Ok(());
+    }
+    // Of another caller's that runs here as well: the store is asked about every batch that is refused.
+    let head = state.api.dispatcher.recorded_head(id).await.map_err(|error| store_away(id, &error))?;
+    let is_known = head.is_some_and(|head| caller.may_see_of(head.caller.as_ref()));
+    if is_known { Ok(()) } else { Err(unknown_batch()) }
+}
+
+/// The report of a batch that this caller may know of.
 ///
 /// # Errors
 /// A [`Problem`] if no such batch is known to this caller, or the store is away.
 pub async fn find(state: &State, caller: &Caller, id: BatchId) -> Result<Arc<Report>, Problem> {
-    // Before its report is made: how long that takes would tell that the batch exists.
-    if state.api.dispatcher.running(id).is_some_and(|running| !caller.may_see(running.batch())) {
-        return Err(unknown_batch());
-    }
-    match state.api.dispatcher.report(id).await {
-        Ok(found) => found.filter(|report| caller.may_see(&report.batch)).ok_or_else(unknown_batch),
-        Err(error) => Err(store_away(id, &error)),
-    }
+    check_known(state, caller, id).await?;
+    let report = state.api.dispatcher.report(id).await;
+    report.map_err(|error| store_away(id, &error))?.ok_or_else(unknown_batch)
 }
 
 /// The report of a batch once it is over, or as it stands after `wait`.
@@ -93,9 +101,8 @@ pub async fn wait_for_end(
         {
             return Ok(Some(running.report()));
         }
-        let report = dispatcher.report(id).await?;
-        if left.is_zero() || report.as_ref().is_none_or(|report| report.is_over()) {
-            return Ok(report);
+        if left.is_zero() || dispatcher.recorded_head(id).await?.is_none_or(|head| head.is_over) {
+            return dispatcher.report(id).await;
         }
         // It runs in another process, or in none until somebody goes on with it.
         tokio::time::sleep(left.min(LOOK_AGAIN)).await;

@@ -14,7 +14,7 @@ use crate::api::dto::resend::decode;
 use crate::api::incoming::of_text;
 use crate::api::keys::caller::Caller;
 use crate::api::problem::{Problem, ProblemCode};
-use crate::api::read_batch::{batch_id, find, find_running, store_away, unknown_batch};
+use crate::api::read_batch::{batch_id, check_known, store_away, unknown_batch};
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
 use crate::api::sending::{Sending, draining, not_started};
@@ -44,9 +44,7 @@ pub async fn resend(
     caller.spend_batch()?;
     let of = batch_id(path)?;
     // First of all: nobody else learns that the batch exists, whatever stands in the way of sending it.
-    if find_running(&state, &caller, of).is_none() {
-        find(&state, &caller, of).await?;
-    }
+    check_known(&state, &caller, of).await?;
     let sending = Sending::new(state, caller, handed_over, parts.headers)?;
     sending.admit_unless_keyed()?;
     let Sending { state, caller, headers, .. } = &sending;

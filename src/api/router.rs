@@ -19,6 +19,7 @@ use crate::api::document::page;
 use crate::api::keys::authenticate;
 use crate::api::probes::StoreCheck;
 use crate::api::problem::{Problem, ProblemCode};
+use crate::api::recent_reports::RecentReports;
 use crate::api::{
     Api, MetricsAt, cancel, channels, document, list_batches, metrics, plan_batch, probes, read_batch,
     read_results, request_id, resend, send,
@@ -38,6 +39,8 @@ pub struct Served {
     pub api: Arc<Api>,
     /// How much of requests may be in memory.
     pub bodies: Bodies,
+    /// Whose results were read last.
+    pub recent_reports: RecentReports,
     /// What the API promises.
     pub document: Document,
     /// Whether the store serves.
@@ -52,6 +55,7 @@ impl State {
         Self(Arc::new(Served {
             api,
             bodies,
+            recent_reports: RecentReports::default(),
             document: Document::default(),
             store_check: StoreCheck::default(),
         }))

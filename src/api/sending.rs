@@ -14,7 +14,7 @@ use crate::api::idempotency::{self, fingerprint::Fingerprint};
 use crate::api::keys::caller::Caller;
 use crate::api::prefer::Preferences;
 use crate::api::problem::{Problem, ProblemCode};
-use crate::api::read_batch::{store_away, unknown_batch, wait_for_end};
+use crate::api::read_batch::wait_for_end;
 use crate::api::request_id::HandedOver;
 use crate::api::router::State;
 use crate::dispatch::running::Running;
@@ -128,7 +128,7 @@ impl Sending {
         match store.find_key(Arc::clone(caller), Arc::clone(key)).await {
             Ok(None) => Ok(None),
             Ok(Some(known)) => self.attach(known, fingerprint).await.map(Some),
-            Err(error) => Err(unwritten(&error)),
+            Err(error) => Err(key_unread(&error)),
         }
     }
 
@@ -162,9 +162,17 @@ impl Sending {
             let detail = "this key was given with another path or body before; nothing was sent";
             return Err(Problem::new(ProblemCode::IdempotencyKeyReused, detail));
         }
-        let report = wait_for_end(&self.state, known.batch, self.wait()).await;
-        let report = report.map_err(|error| store_away(known.batch, &error))?.ok_or_else(unknown_batch)?;
-        let mut response = answer::to_send(&report, &self.headers, &self.preferences);
+        // From here on no answer may say that nothing was sent.
+        self.handed_over.set(known.batch);
+        let mut response = match wait_for_end(&self.state, known.batch, self.wait()).await {
+            Ok(Some(report)) => answer::to_send(&report, &self.headers, &self.preferences),
+            // It was kept as long as its key.
+            Ok(None) => answer::handed_over(known.batch),
+            Err(error) => {
+                error!(batch.id = %known.batch, %error, "The batch of a key is answered without its report.");
+                answer::handed_over(known.batch)
+            }
+        };
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
         Ok(response)
     }
@@ -218,6 +226,13 @@ pub fn not_started(error: StartError) -> Result<Response, Problem> {
         StartError::Store(StoreError::Unsettled) => Ok(answer::none()),
         StartError::Store(error) => Err(unwritten(&error)),
     }
+}
+
+/// The refusal when nobody can tell which batch a key names.
+fn key_unread(error: &StoreError) -> Problem {
+    error!(%error, "A key cannot be looked up.");
+    let detail = "whether this key names an earlier batch cannot be read now; this request sent nothing";
+    Problem::new(ProblemCode::StoreUnavailable, detail).with_retry_after(STORE_RETRY_AFTER_SECONDS)
 }
 
 /// The refusal when a batch cannot be written.

@@ -206,7 +206,7 @@ fn a_public_address_may_be_used_once_a_key_is_asked_for() {
     let key = crate::api::keys::key::Key::generate().unwrap();
     let key_settings = crate::api::keys::settings::KeySettings {
         name: "a".into(),
-        id: key.id.as_str().into(),
+        id: Some(key.id.as_str().into()),
         digest: key.digest(),
         rights: crate::api::keys::settings::Rights::default(),
     };

@@ -251,10 +251,9 @@ fn every_broken_field_of_a_key_names_itself() {
         let others: String = others.map(|(name, value)| format!("{name} = '{value}'\n")).collect();
         check(&format!("{zero}{others}{broken}"), &[expected]);
     }
-    check(
-        "[[keys]]",
-        &["keys.0.name: `name` is req", "keys.0.id: `id` is req", "keys.0.sha256: `sha256` is req"],
-    );
+    let one = format!("[[keys]]\nname = 'one'\nsha256 = '{digest}'\n");
+    check(&one.repeat(2), &["keys.1.sha256: is that of another key"]);
+    check("[[keys]]", &["keys.0.name: `name` is req", "keys.0.sha256: `sha256` is req"]);
 }
 
 #[test]
@@ -263,15 +262,17 @@ fn keys_are_read_with_their_rights() {
     let text = format!(
         "[[keys]]\nname = 'billing'\nid = 'a1'\nsha256_file = {0:?}\nchannels = ['sandbox-x']\n\
          batches_per_second = 5\nrecipients_per_minute = 100\n[[keys]]\nname = 'ops'\nid = 'b2'\n\
-         sha256_file = {0:?}\noperator = true",
-        digest.path()
+         sha256_file = {0:?}\noperator = true\n[[keys]]\nname = 'ops'\nsha256 = '{1}'\noperator = true",
+        digest.path(),
+        "6f".repeat(32)
     );
     let keys = read("", &text, [], PROVIDERS).ok().unwrap().keys;
-    let [billing, ops] = keys.as_slice() else { panic!("two keys") };
+    let [billing, ops, next] = keys.as_slice() else { panic!("three keys") };
     assert_eq!(
-        (&*billing.name, &*billing.id, billing.digest.to_string()),
-        ("billing", "a1", "5e".repeat(32))
+        (&*billing.name, billing.id.as_deref(), billing.digest.to_string()),
+        ("billing", Some("a1"), "5e".repeat(32))
     );
+    assert_eq!((&*next.name, next.id.as_deref(), next.digest.to_string()), ("ops", None, "6f".repeat(32)));
     let channels: Vec<_> = billing.rights.channels.iter().flatten().map(ChannelName::as_str).collect();
     assert_eq!(channels, ["sandbox-x"]);
     assert_eq!(billing.rights.batches_per_second.map(|limit| limit.get()), Some(5));

@@ -17,6 +17,7 @@ pub mod plan;
 mod portions;
 pub mod recovery;
 pub mod replace;
+mod reports;
 pub mod resend;
 pub mod retry;
 pub mod retry_budget;
@@ -30,7 +31,7 @@ pub mod token;
 mod turn;
 pub mod window;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -48,9 +49,8 @@ use crate::dispatch::running::Running;
 use crate::dispatch::settings::Settings;
 use crate::domain::batch::Batch;
 use crate::domain::id::{BatchId, ChannelName};
-use crate::domain::report::Report;
+use crate::store::Store;
 use crate::store::durable::Durable;
-use crate::store::{Filter, Store, StoreError, Summary};
 use crate::telemetry::metrics::Metrics;
 
 /// Sends batches; shared as `Arc<Dispatcher>`.
@@ -187,38 +187,6 @@ impl Dispatcher {
     #[must_use]
     pub fn running(&self, id: BatchId) -> Option<Running> {
         self.shared.running().get(&id).cloned()
-    }
-
-    /// The report of a batch: live while it runs, recorded afterwards.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the record cannot be read.
-    pub async fn report(&self, id: BatchId) -> Result<Option<Arc<Report>>, StoreError> {
-        match self.running(id) {
-            Some(running) => Ok(Some(running.report())),
-            None => self.shared.store.find(id).await,
-        }
-    }
-
-    /// Recent batches, newest first: those that run here as they stand, the others as they are recorded.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the records cannot be read.
-    pub async fn list(&self, filter: Filter) -> Result<Vec<Summary>, StoreError> {
-        let running: Vec<Running> = {
-            let running = self.shared.running();
-            running.values().filter(|running| filter.takes_batch(running.batch())).cloned().collect()
-        };
-        let most = filter.most;
-        let mut lines: Vec<Summary> = running.iter().map(Running::summary).collect();
-        lines.retain(|line| filter.status.is_none_or(|status| status == line.status()));
-        let here: HashSet<BatchId> = running.iter().map(Running::id).collect();
-        // Those that run here may be recorded too, and stand in the way of others then.
-        let recorded = self.shared.store.list(Filter { most: most.saturating_add(here.len()), ..filter });
-        lines.extend(recorded.await?.into_iter().filter(|line| !here.contains(&line.id)));
-        lines.sort_by_key(|line| std::cmp::Reverse(line.id));
-        lines.truncate(most);
-        Ok(lines)
     }
 
     /// Waits until a batch of this process has ended whose callback is due; for one who waits.

@@ -9,6 +9,7 @@ use crate::adapter::secret::{REDACTED, Secret};
 use crate::adapter::wire::WireRequest;
 use crate::adapter::{Attempt, Audience, Auth, Call, Chunking, Prepared, Token};
 use crate::dispatch::channel::ChannelRuntime;
+use crate::dispatch::reports::{OpenRoute, eta};
 use crate::dispatch::sealed_options::{self, LOST_CREDENTIALS};
 use crate::dispatch::{Channels, Shared};
 use crate::domain::batch::{Batch, OnInvalid};
@@ -230,23 +231,8 @@ impl Plan {
     /// How long the budgets would make it take; `None` = no budget is in the way.
     #[must_use]
     pub fn eta(&self) -> Option<Eta> {
-        let counts =
-            self.routes.iter().map(|planned| (planned, planned.call_count(), planned.positions.len()));
-        eta(counts, false)
+        eta(self.routes.iter().map(|planned| planned.open(planned.positions.len(), false)))
     }
-}
-
-/// The longest of the waits that each route's open calls and recipients mean; `is_waiting`: whether they are in
-/// the channels' backlogs already.
-pub(super) fn eta<'a>(
-    open: impl Iterator<Item = (&'a PlannedRoute, usize, usize)>,
-    is_waiting: bool,
-) -> Option<Eta> {
-    let waits = open.map(|(planned, calls, recipients)| {
-        let (remaining, kind) = planned.channel.eta(planned.chunking, calls, recipients, is_waiting);
-        Eta { remaining, bound_by: kind.map(|kind| (planned.channel.name().clone(), kind)) }
-    });
-    waits.max_by_key(|eta| eta.remaining).filter(|eta| !eta.remaining.is_zero())
 }
 
 impl PlannedRoute {
@@ -304,6 +290,11 @@ impl PlannedRoute {
     /// The recipients of each call.
     pub(super) fn chunks(&self) -> impl Iterator<Item = Positions> + '_ {
         self.positions.chunks(self.chunking.recipients_per_call)
+    }
+
+    /// So many of its recipients are open.
+    pub(super) fn open(&self, recipients: usize, is_waiting: bool) -> OpenRoute<'_> {
+        OpenRoute { channel: &self.channel, chunking: self.chunking, recipients, is_waiting }
     }
 
     pub(super) fn call_count(&self) -> usize {

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatch::plan::{Plan, PlannedRoute, eta};
+use crate::dispatch::plan::{Plan, PlannedRoute};
+use crate::dispatch::reports::eta;
 use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
 use crate::domain::outcome::{Counts, Outcome, Outcomes};
@@ -300,11 +301,9 @@ impl State {
             return Arc::clone(report);
         }
         let report = self.snapshot(&progress);
-        let open = self.plan.routes.iter().zip(&progress.routes).map(|(planned, route)| {
-            let pending = route.pending(planned);
-            (planned, pending.div_ceil(planned.chunking.recipients_per_call.max(1)), pending)
-        });
-        Arc::new(Report { eta: eta(open, true), ..report })
+        let open = self.plan.routes.iter().zip(&progress.routes);
+        let open = open.map(|(planned, route)| planned.open(route.pending(planned), true));
+        Arc::new(Report { eta: eta(open), ..report })
     }
 
     fn summary(&self) -> Summary {

@@ -55,6 +55,12 @@ pub trait Store: Send + Sync + 'static {
     /// The report of this batch, if it is still kept; of a durable one that has not ended as it stands.
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>>;
 
+    /// Whose this batch is and whether it is over, without the rest of its report: takes as little for a batch of a
+    /// million recipients as for one that nobody knows.
+    fn head(&self, id: BatchId) -> StoreFuture<'_, Option<Head>> {
+        Box::pin(async move { Ok(self.find(id).await?.map(|report| Head::of(&report))) })
+    }
+
     /// Notes that a batch sends recipients of another one again, so that the parent's report lists it.
     ///
     /// Comes before the child's first call: the child's own report follows when it has ended.
@@ -116,6 +122,15 @@ pub enum Linked {
     FamilyChanged,
 }
 
+/// What is asked of a batch before the rest of it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Whose it is; `None` = of the time when no keys of callers were configured.
+    pub caller: Option<Arc<str>>,
+    /// Whether it is over: nothing of it changes any more but the list of its resends.
+    pub is_over: bool,
+}
+
 /// Which batches to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -164,6 +179,14 @@ impl Filter {
         (self.caller.is_none() || self.caller == batch.caller)
             && self.before.is_none_or(|before| batch.id < before)
             && self.channel.as_ref().is_none_or(has_channel)
+    }
+}
+
+impl Head {
+    /// That of this batch.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        Self { caller: report.batch.caller.clone(), is_over: report.is_over() }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::report::{Remarks, Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
-use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
+use crate::store::{Filter, Head, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// One process's view of the store; clones are views of other processes.
 #[derive(Clone, Default)]
@@ -28,6 +28,8 @@ pub(crate) struct Kept {
     pub(crate) callbacks: BTreeMap<BatchId, (Instant, u32)>,
     /// What happened, in order; the rig adds the calls.
     pub(crate) log: Vec<String>,
+    /// How often a whole report was read.
+    pub(crate) finds: usize,
     /// Whether every change fails.
     pub(crate) is_away: bool,
     /// Reports that came meanwhile.
@@ -54,6 +56,11 @@ struct Row {
 }
 
 impl Kept {
+    /// As if a batch had been too old.
+    pub(crate) fn forget(&mut self, id: BatchId) {
+        self.batches.remove(&id).unwrap();
+    }
+
     /// As if a cancel had been written after somebody read the batch.
     pub(crate) fn forget_cancel(&mut self, id: BatchId) {
         self.batches.get_mut(&id).unwrap().is_canceled = false;
@@ -112,7 +119,14 @@ impl Store for ModelStore {
     }
 
     fn find(&self, id: BatchId) -> StoreFuture<'_, Option<Arc<Report>>> {
-        self.change(|kept| kept.batches.get(&id).map(|row| Arc::new(row.report.clone())))
+        self.change(|kept| {
+            kept.finds += 1;
+            kept.batches.get(&id).map(|row| Arc::new(row.report.clone()))
+        })
+    }
+
+    fn head(&self, id: BatchId) -> StoreFuture<'_, Option<Head>> {
+        self.change(|kept| kept.batches.get(&id).map(|row| Head::of(&row.report)))
     }
 
     fn link(&self, link: Link) -> StoreFuture<'_, Linked> {
@@ -135,6 +149,7 @@ impl Store for ModelStore {
 
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Summary>> {
         self.change(|kept| {
+            kept.log.push(format!("list {}", filter.most));
             let rows = kept.batches.values().rev().map(|row| &row.report);
             rows.filter(|report| filter.takes(report)).take(filter.most).map(Summary::of).collect()
         })

@@ -12,7 +12,7 @@ use crate::store::durable::{
     Accepted, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
 };
 use crate::store::stored::samples::{ended, numbered, same};
-use crate::store::{Filter, Link, Linked, Store, Summary};
+use crate::store::{Filter, Head, Link, Linked, Store, Summary};
 
 /// One engine under test.
 pub(super) trait Rig {
@@ -50,6 +50,8 @@ pub(super) async fn run<R: Rig>(rig: impl Fn() -> R) {
     links_are_noted_once_and_only_in_the_family_that_was_read(&rig()).await;
     a_callback_is_due_with_the_end_until_it_is_delivered(&rig()).await;
     lists_are_of_one_caller(&rig()).await;
+    a_head_says_whose_a_batch_is_and_whether_it_is_over(&rig()).await;
+    a_large_batch_is_read_as_it_was_written(&rig()).await;
 }
 
 fn durable(store: &impl Store) -> &dyn Durable {
@@ -595,5 +597,30 @@ async fn lists_are_of_one_caller(rig: &impl Rig) {
     assert_eq!(list(None, Some(Status::Canceled)).await, ids(&[4]));
     assert_eq!(list(None, Some(Status::Completed)).await, ids(&[]));
     assert_eq!(list(None, Some(Status::Processing)).await, ids(&[3, 2, 1]));
+    rig.close(store).await;
+}
+
+async fn a_head_says_whose_a_batch_is_and_whether_it_is_over(rig: &impl Rig) {
+    let store = rig.open().await;
+    let mut report = (*numbered(1, &["a"])).clone();
+    report.batch = Arc::new(Batch { caller: None, ..(*report.batch).clone() });
+    let (nobodys, shops) = (Arc::new(report), numbered(2, &["a"]));
+    let head = async |report: &Report| store.head(report.batch.id).await.unwrap();
+    assert_eq!(head(&shops).await, None);
+    accept(&store, &nobodys).await;
+    accept(&store, &shops).await;
+    assert_eq!(head(&nobodys).await, Some(Head { caller: None, is_over: false }));
+    durable(&store).finish(ended(&shops)).await.unwrap();
+    assert_eq!(head(&shops).await, Some(Head { caller: Some("shop".into()), is_over: true }));
+    rig.close(store).await;
+}
+
+/// More than what is decoded on the spot.
+async fn a_large_batch_is_read_as_it_was_written(rig: &impl Rig) {
+    let store = rig.open().await;
+    let names: Vec<String> = (0..40_000).map(|number| format!("recipient-{number}")).collect();
+    let report = numbered(1, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    accept(&store, &report).await;
+    assert_eq!(same(&*found(&store, report.batch.id).await), same(&report));
     rig.close(store).await;
 }

@@ -79,7 +79,13 @@ impl Caller {
     /// Whether it may read and cancel this batch: its own, and operators all.
     #[must_use]
     pub fn may_see(&self, batch: &Batch) -> bool {
-        self.is_operator() || batch.caller.as_ref() == self.name()
+        self.may_see_of(batch.caller.as_ref())
+    }
+
+    /// The same of any batch of this caller; `None` = of the time when no key was configured.
+    #[must_use]
+    pub fn may_see_of(&self, owner: Option<&Arc<str>>) -> bool {
+        self.is_operator() || owner == self.name()
     }
 
     /// Takes one send from the caller's quota.

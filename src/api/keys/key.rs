@@ -89,6 +89,12 @@ impl KeyDigest {
         Some(Self(bytes))
     }
 
+    /// The digest itself.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Whether both are the same; takes the same time wherever they differ.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {

@@ -19,10 +19,12 @@ pub struct KeyRing {
     attempts: Mutex<Attempts>,
 }
 
-/// One configuration's keys, by id.
+/// One configuration's keys.
 #[derive(Default)]
 struct Keys {
     by_id: HashMap<Arc<str>, Entry>,
+    /// Those that are configured without their id. Nobody can choose a digest to come close to one of these.
+    by_digest: HashMap<[u8; 32], Entry>,
     accounts: HashMap<Arc<str>, Arc<Account>>,
 }
 
@@ -51,7 +53,7 @@ impl KeyRing {
     /// Whether nobody is asked for a key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.current.load().by_id.is_empty()
+        self.current.load().accounts.is_empty()
     }
 
     /// The caller that this key belongs to; `None` = it is wrong.
@@ -65,7 +67,8 @@ impl KeyRing {
         // Stands in for a missing entry, so that the comparison is made in any case.
         let expected = entry.map_or(KeyDigest::OF_NONE, |entry| entry.digest);
         let is_right = digest.matches(&expected);
-        entry.filter(|_| is_right).map(|entry| Caller::of(Arc::clone(&entry.account)))
+        let entry = entry.filter(|_| is_right).or_else(|| keys.by_digest.get(digest.as_bytes()));
+        entry.map(|entry| Caller::of(Arc::clone(&entry.account)))
     }
 
     /// Notes a wrong key from this address; also returns whether that is worth a log line.
@@ -87,7 +90,10 @@ impl Keys {
                 Arc::new(Account { name: Arc::clone(name), rights: rights.clone(), quota })
             });
             let entry = Entry { digest: *digest, account: Arc::clone(account) };
-            keys.by_id.insert(Arc::clone(id), entry);
+            match id {
+                Some(id) => keys.by_id.insert(Arc::clone(id), entry),
+                None => keys.by_digest.insert(*digest.as_bytes(), entry),
+            };
         }
         keys
     }

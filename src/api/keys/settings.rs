@@ -17,8 +17,8 @@ const MOST_CHARACTERS: usize = 64;
 pub struct KeySettings {
     /// The caller: 1 to 64 characters of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`.
     pub name: Arc<str>,
-    /// The public part of the key.
-    pub id: Arc<str>,
+    /// The public part of the key; `None` = the key is known by its digest alone.
+    pub id: Option<Arc<str>>,
     /// The SHA-256 of the whole key.
     pub digest: KeyDigest,
     /// What the caller may do; the same for all keys of one name.
@@ -47,8 +47,12 @@ pub fn read(fields: &mut Fields<'_>) -> Vec<KeySettings> {
         let mut fault = |field: &str, detail: &str| {
             fields.fault(Fault::new(format!("/keys/{index}{field}"), FaultCode::Conflict, detail));
         };
-        if keys.iter().any(|known| known.id == key.id) {
+        if key.id.is_some() && keys.iter().any(|known| known.id == key.id) {
             fault("/id", "is the id of another key: `imcast keygen` makes a new one each time");
+        }
+        let is_known_by_digest = |known: &KeySettings| known.id.is_none() || key.id.is_none();
+        if keys.iter().any(|known| is_known_by_digest(known) && known.digest.matches(&key.digest)) {
+            fault("/sha256", "is that of another key: `imcast keygen` makes a new one each time");
         }
         if keys.iter().any(|known| known.name == key.name && known.rights != key.rights) {
             fault("", "has other rights or quotas than the key of the same name before it");
@@ -87,7 +91,8 @@ fn read_key(fields: &mut Fields<'_>) -> Option<KeySettings> {
         }
         is_name
     });
-    let id = fields.required_text("id").filter(|id| {
+    let has_id = fields.has("id");
+    let id = fields.text("id").filter(|id| {
         let is_id =
             (1..=MOST_CHARACTERS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !is_id {
@@ -109,7 +114,8 @@ fn read_key(fields: &mut Fields<'_>) -> Option<KeySettings> {
         digest
     });
     let rights = read_rights(fields);
-    Some(KeySettings { name: name?, id: id?, digest: digest?, rights })
+    let id = if has_id { Some(id?) } else { None };
+    Some(KeySettings { name: name?, id, digest: digest?, rights })
 }
 
 fn read_rights(fields: &mut Fields<'_>) -> Rights {

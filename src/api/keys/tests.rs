@@ -16,7 +16,7 @@ use crate::api::keys::settings::{KeySettings, Rights};
 fn settings(name: &str, key: &Key) -> KeySettings {
     KeySettings {
         name: name.into(),
-        id: key.id.as_str().into(),
+        id: Some(key.id.as_str().into()),
         digest: key.digest(),
         rights: Rights::default(),
     }
@@ -57,21 +57,35 @@ fn a_digest_reads_back_and_is_that_of_common_tools() {
 #[tokio::test(start_paused = true)]
 async fn only_the_whole_key_is_right() {
     let [key, other] = [(); 2].map(|()| Key::generate().unwrap());
-    let ring = KeyRing::new(&[settings("a", &key), settings("b", &other)]);
-    let text = key.text.expose();
-    assert_eq!(ring.find(text).unwrap().name().map(|name| &**name), Some("a"));
-    for place in 0..text.len() {
-        let mut wrong = text.as_bytes().to_vec();
-        wrong[place] ^= 1;
-        assert!(ring.find(&String::from_utf8(wrong).unwrap()).is_none(), "{place}");
-        assert!(ring.find(&text[..place]).is_none(), "{place}");
+    let with_id = settings("a", &key);
+    let without_id = KeySettings { id: None, ..with_id.clone() };
+    for key_settings in [with_id, without_id] {
+        let ring = KeyRing::new(&[key_settings, settings("b", &other)]);
+        assert!(!ring.is_empty());
+        let text = key.text.expose();
+        assert_eq!(ring.find(text).unwrap().name().map(|name| &**name), Some("a"));
+        for place in 0..text.len() {
+            let mut wrong = text.as_bytes().to_vec();
+            wrong[place] ^= 1;
+            assert!(ring.find(&String::from_utf8(wrong).unwrap()).is_none(), "{place}");
+            assert!(ring.find(&text[..place]).is_none(), "{place}");
+        }
+        let secret = other.text.expose().split_once('.').unwrap().1;
+        let mixed = format!("imc_{}.{secret}", key.id);
+        let padded = format!("{text}{}", "A".repeat(1 << 16));
+        for wrong in ["", "imc_", "imc_.", &mixed, &padded, " "] {
+            assert!(ring.find(wrong).is_none());
+        }
     }
-    let secret = other.text.expose().split_once('.').unwrap().1;
-    let padding = "A".repeat(1 << 16);
-    for wrong in ["", "imc_", "imc_.", &format!("imc_{}.{secret}", key.id), &format!("{text}{padding}"), " "]
-    {
-        assert!(ring.find(wrong).is_none());
-    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_without_an_id_alone_are_asked_for_as_well() {
+    let key = Key::generate().unwrap();
+    let ring = KeyRing::new(&[KeySettings { id: None, ..settings("a", &key) }]);
+    assert!(!ring.is_empty());
+    ring.replace(&[]);
+    assert!(ring.is_empty() && ring.find(key.text.expose()).is_none());
 }
 
 #[tokio::test(start_paused = true)]

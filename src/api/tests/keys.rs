@@ -19,7 +19,7 @@ use crate::domain::id::{BatchId, ChannelName};
 pub(super) fn key(name: &str, rights: Rights) -> (String, KeySettings) {
     let key = Key::generate().unwrap();
     let settings =
-        KeySettings { name: name.into(), id: key.id.as_str().into(), digest: key.digest(), rights };
+        KeySettings { name: name.into(), id: Some(key.id.as_str().into()), digest: key.digest(), rights };
     (format!("Bearer {}", key.text.expose()), settings)
 }
 

@@ -110,7 +110,7 @@ impl Rig {
         Self::assemble_on(Arc::new(MemoryStore::new(kept)), keys, change, change_delivery)
     }
 
-    fn assemble_on(
+    pub(super) fn assemble_on(
         store: Arc<dyn Store>,
         keys: &[KeySettings],
         change: impl FnOnce(&mut Settings),

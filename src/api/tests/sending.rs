@@ -179,14 +179,33 @@ async fn a_body_over_the_limit_is_413_announced_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_beyond_the_room_for_them_are_503() {
+async fn bodies_beyond_the_room_that_others_leave_are_503() {
+    let rig = Rig::with(|settings| settings.limits.held_body_bytes = 100_000);
+    let headers = [("content-type", "application/json"), ("content-length", "50000")];
+    let large = request("POST", "/v1/batches", &headers[..1], Body::from_stream(Pieces::dripping(60_000)));
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let announced = request("POST", "/v1/batches", &headers, Body::from_stream(Pieces::Untouched));
+        let answered = rig.call(announced).await;
+        assert_eq!(answered.header("retry-after"), Some("1"));
+        assert_eq!(answered.refusal().1, "overloaded");
+        let pieces = Body::from_stream(Pieces::Blanks(50_000));
+        let chunked = request("POST", "/v1/batches", &headers[..1], pieces);
+        assert_eq!(rig.call(chunked).await.refusal().1, "overloaded");
+    };
+    let (large, ()) = tokio::join!(rig.call(large), others);
+    assert_eq!(large.refusal().1, "too_large");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_there_is_never_room_for_is_413() {
     let rig = Rig::with(|settings| settings.limits.held_body_bytes = 50);
     let answered = rig.send(&[], &["a"]).await;
-    assert_eq!(answered.header("retry-after"), Some("1"));
-    assert_eq!(answered.refusal().1, "overloaded");
+    assert_eq!(answered.header("retry-after"), None);
+    assert_eq!(answered.refusal().1, "too_large");
     let pieces = Body::from_stream(Pieces::Blanks(51));
     let chunked = request("POST", "/v1/batches", &[("content-type", "application/json")], pieces);
-    assert_eq!(rig.call(chunked).await.refusal().1, "overloaded");
+    assert_eq!(rig.call(chunked).await.refusal().1, "too_large");
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +258,7 @@ async fn a_request_is_shed_before_its_body_is_touched() {
     rig.api.dispatcher.refuse_new();
     assert_eq!(shed(rig.call(untouched()).await), "draining");
     let small = Rig::with(|settings| settings.limits.held_body_bytes = 999_999);
-    assert_eq!(shed(small.call(untouched()).await), "overloaded");
+    assert_eq!(small.call(untouched()).await.refusal().1, "too_large");
     assert_eq!(small.calls(), 0);
 }
 

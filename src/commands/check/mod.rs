@@ -48,7 +48,8 @@ pub(super) fn run(
         writeln!(output, "{} keys", settings.keys.len())?;
     }
     for key in &settings.keys {
-        writeln!(output, "  {}: key {}{}", key.name, key.id, describe(&key.rights))?;
+        let id = key.id.as_deref().unwrap_or("without an id");
+        writeln!(output, "  {}: key {id}{}", key.name, describe(&key.rights))?;
     }
     Ok(())
 }

@@ -210,7 +210,12 @@ impl Dispatcher {
                 return Err(Refusal::StillRunning(id));
             }
         }
-        Ok(self.shared.store.find(id).await?)
+        let found = self.shared.store.find(id).await?;
+        // It runs in another process, or in none until somebody goes on with it: whoever is undecided may get it yet.
+        if found.as_ref().is_some_and(|report| !report.is_over()) {
+            return Err(Refusal::StillRunning(id));
+        }
+        Ok(found)
     }
 
     async fn recorded(&self, id: BatchId) {

@@ -13,11 +13,11 @@ use crate::dispatch::tests::rig::{Rig, Script, ScriptFuture, Setup, body, words}
 use crate::domain::batch::RetryUnknown;
 use crate::domain::id::BatchId;
 use crate::domain::recipients::Positions;
-use crate::domain::report::{Remarks, Report};
+use crate::domain::report::{BudgetKind, Remarks, Report, Status};
 use crate::domain::samples::accepted;
 use crate::store::durable::{Durable as _, IdempotencyKey};
 use crate::store::model::{Doubt, ModelStore};
-use crate::store::{Store as _, StoreError};
+use crate::store::{Filter, Store as _, StoreError};
 use crate::transport::TransportError;
 
 /// A process's life: what is left of its work when the runtime is dropped is what a kill leaves.
@@ -407,4 +407,55 @@ fn a_batch_whose_channel_is_gone_waits_and_expires() {
     });
     assert_eq!(words(&report), ["accepted:1", "unknown:internal:1", "failed:expired:0"]);
     assert_eq!(calls(&store), ["a", "b"]);
+}
+
+#[test]
+fn a_list_takes_one_page_from_the_store_however_much_runs() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let mut ids = Vec::new();
+        for _ in 0..4 {
+            ids.push(start(&rig, &["a", "b"], RetryUnknown::Never).await.id());
+            ids.push(rig.start(rig.batch(&["a", "b"])).id());
+        }
+        ids.reverse();
+        let list = async |filter: Filter| {
+            let lines = rig.dispatcher.list(filter).await.unwrap();
+            lines.into_iter().map(|line| line.id).collect::<Vec<_>>()
+        };
+        let page = Filter { most: 3, ..Filter::default() };
+        assert_eq!(list(page.clone()).await, ids[..3]);
+        assert_eq!(list(Filter { before: Some(ids[2]), ..page.clone() }).await, ids[3..6]);
+        let running = Filter { status: Some(Status::Processing), before: Some(ids[5]), ..page.clone() };
+        assert_eq!(list(running).await, ids[6..]);
+        assert_eq!(list(Filter { status: Some(Status::Completed), ..page }).await, []);
+        let pages = store.log().into_iter().filter(|line| line.starts_with("list"));
+        assert_eq!(pages.collect::<Vec<_>>(), ["list 3"; 4]);
+    });
+}
+
+#[test]
+fn a_batch_that_runs_elsewhere_has_a_forecast_by_the_channels_here() {
+    let store = ModelStore::default();
+    process(async {
+        let slow =
+            |name| Setup { name, calls_per_second: Some(1.0), store: Arc::new(store.clone()), ..setup() };
+        let elsewhere = Rig::new(slow("fake"), script(&store, "ok"));
+        let names: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let running = start(&elsewhere, &names, RetryUnknown::Never).await;
+        let report = async |rig: &Rig| rig.dispatcher.report(running.id()).await.unwrap().unwrap();
+        let here = report(&Rig::new(slow("fake"), script(&store, "ok"))).await;
+        let eta = here.eta.as_ref().unwrap();
+        assert!((90..120).contains(&eta.remaining.as_secs()), "{eta:?}");
+        assert_eq!(eta.bound_by.as_ref().unwrap().1, BudgetKind::Calls);
+        let unknown_channel = report(&Rig::new(slow("another"), script(&store, "ok"))).await;
+        assert_eq!(unknown_channel.eta, None);
+        assert!(running.finished(Duration::from_secs(300)).await);
+        while elsewhere.dispatcher.running_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(report(&Rig::new(slow("fake"), script(&store, "ok"))).await.eta, None);
+    });
 }

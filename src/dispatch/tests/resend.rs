@@ -18,6 +18,7 @@ use crate::domain::id::BatchId;
 use crate::domain::recipients::RecipientList;
 use crate::domain::report::Report;
 use crate::domain::route::Route;
+use crate::store::model::ModelStore;
 use crate::store::{Linked, StoreError};
 use crate::transport::TransportError;
 
@@ -207,6 +208,23 @@ async fn nothing_goes_again_while_a_relative_runs() {
     assert!(child.finished(LONG).await);
     rig.resend(&parent, wanted).await;
     assert_eq!(rig.sent(), ["a"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_again_while_another_process_works_on_it() {
+    let store = ModelStore::default();
+    let setup = || Setup { store: Arc::new(store.clone()), ..Setup::default() };
+    let elsewhere = Rig::new(setup(), Arc::new(|_, _| Box::pin(std::future::pending())));
+    let plan = elsewhere.dispatcher.plan(elsewhere.batch(&["a"])).ok().unwrap();
+    let durable = Terms { is_durable: true, ..terms() };
+    let Ok(Started::New(running)) = elsewhere.dispatcher.begin(plan, durable).await else {
+        panic!("not started")
+    };
+    let rig = rig_with(setup(), |_, _| body("ok"));
+    for wanted in [Wanted::Failed, Wanted::Unknown, Wanted::FailedOrUnknown] {
+        let refusal = rig.refusal(&running.report(), wanted).await;
+        assert!(matches!(refusal, Refusal::StillRunning(id) if id == running.id()), "{refusal}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

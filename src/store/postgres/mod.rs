@@ -51,7 +51,7 @@ use crate::store::shared::Shared;
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
 use crate::store::unrecorded::Unrecorded;
-use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
+use crate::store::{Filter, Head, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// How long a check may take: less than whoever asks waits for it, so that the log has the reason.
 const CHECK_PATIENCE: Duration = Duration::from_millis(1_200);
@@ -162,6 +162,16 @@ impl Store for PostgresStore {
                     Some(report) => Ok(Some(report)),
                     None => Err(error),
                 },
+            }
+        })
+    }
+
+    fn head(&self, id: BatchId) -> StoreFuture<'_, Option<Head>> {
+        Box::pin(async move {
+            match read::head(&self.pool, id).await {
+                Ok(Some(head)) => Ok(Some(head)),
+                Ok(None) => self.memory.head(id).await,
+                Err(error) => self.memory.head(id).await?.map(Some).ok_or(error),
             }
         })
     }

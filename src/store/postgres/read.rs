@@ -12,11 +12,11 @@ use crate::domain::outcome::Counts;
 use crate::store::durable::{DueCallback, KnownKey, Unfinished};
 use crate::store::postgres::flaw::Flaw;
 use crate::store::postgres::progress;
-use crate::store::stored::columns::{Columns as _, batch_row, chunk_row, counts_row, route_row};
+use crate::store::stored::columns::{Columns as _, batch_row, chunk_row, counts_row, head_row, route_row};
 use crate::store::stored::listing::push_filter;
 use crate::store::stored::rows::{BatchRows, CountsRow, from_nanoseconds, read_channel, read_id};
 use crate::store::stored::{Providers, Unreadable};
-use crate::store::{Filter, StoreError, Summary};
+use crate::store::{Filter, Head, StoreError, Summary};
 
 /// How long one may take, the wait for a connection included.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,7 +39,17 @@ pub(super) async fn find(
     providers: Providers,
 ) -> Result<Option<Unfinished>, StoreError> {
     let Some(rows) = bounded(rows(pool, id)).await? else { return Ok(None) };
-    Ok(Some(rows.decode(providers)?))
+    rows.decode_aside(providers).await.map(Some)
+}
+
+/// Whose a batch is and whether it is over, wherever it runs.
+pub(super) async fn head(pool: &PgPool, id: BatchId) -> Result<Option<Head>, StoreError> {
+    bounded(async {
+        let head = query("SELECT caller, completed_at IS NOT NULL AS is_over FROM batches WHERE id = $1");
+        let row = head.bind(id.to_string()).fetch_optional(pool).await?;
+        Ok(row.map(|row| head_row(&row)).transpose()?)
+    })
+    .await
 }
 
 async fn rows(pool: &PgPool, id: BatchId) -> Result<Option<BatchRows>, Flaw> {

@@ -61,11 +61,13 @@ pub(super) async fn sweep(connection: &mut PgConnection, retention: Duration) ->
          WHERE expires_at <= (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint LIMIT $1)",
     );
     let keys = keys.bind(MOST_KEYS).execute(&mut *transaction).await?.rows_affected();
-    // A call of a large batch goes in a step of its own; a resend that is younger than its parent keeps its own link:
+    // Whoever repeats a request under a key that is kept finds its batch: that is kept as long, also where its end was
+    // written late. A call of a large batch goes in a step of its own; a resend that is younger than its parent keeps its own link:
     // nobody may forget that it was sent.
     let batches = query(
         "WITH old AS (SELECT id FROM batches \
            WHERE completed_at < (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint - $1 \
+             AND NOT EXISTS (SELECT FROM idempotency_keys WHERE batch = batches.id) \
            ORDER BY completed_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
          gone AS (DELETE FROM batches USING old WHERE batches.id = old.id RETURNING batches.id), \
          unlinked AS (DELETE FROM links USING old WHERE links.child = old.id) \

@@ -38,7 +38,7 @@ use crate::store::sqlite::writer::{Change, Done, Job};
 use crate::store::stored::Providers;
 use crate::store::stored::rows::{BatchRows, ChunkRow, first_position, to_nanoseconds};
 use crate::store::unrecorded::Unrecorded;
-use crate::store::{Filter, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
+use crate::store::{Filter, Head, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
 
 /// Tells the time.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -145,6 +145,15 @@ impl Store for SqliteStore {
             }
             let found = read::find(&self.readers, id, self.providers).await?;
             Ok(found.map(|unfinished| unfinished.report))
+        })
+    }
+
+    fn head(&self, id: BatchId) -> StoreFuture<'_, Option<Head>> {
+        Box::pin(async move {
+            match self.memory.head(id).await? {
+                Some(head) => Ok(Some(head)),
+                None => read::head(&self.readers, id).await,
+            }
         })
     }
 

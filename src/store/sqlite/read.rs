@@ -9,11 +9,11 @@ use crate::domain::id::BatchId;
 use crate::domain::outcome::Counts;
 use crate::store::durable::{DueCallback, KnownKey, Unfinished};
 use crate::store::sqlite::apply::Flaw;
-use crate::store::stored::columns::{Columns as _, batch_row, chunk_row, counts_row, route_row};
+use crate::store::stored::columns::{Columns as _, batch_row, chunk_row, counts_row, head_row, route_row};
 use crate::store::stored::listing::push_filter;
 use crate::store::stored::rows::{BatchRows, CountsRow, from_nanoseconds, read_channel, read_id};
 use crate::store::stored::{Providers, Unreadable};
-use crate::store::{Filter, StoreError, Summary};
+use crate::store::{Filter, Head, StoreError, Summary};
 
 impl From<Flaw> for StoreError {
     fn from(flaw: Flaw) -> Self {
@@ -34,7 +34,14 @@ pub(super) async fn find(
     providers: Providers,
 ) -> Result<Option<Unfinished>, StoreError> {
     let Some(rows) = rows(readers, id).await? else { return Ok(None) };
-    Ok(Some(rows.decode(providers)?))
+    rows.decode_aside(providers).await.map(Some)
+}
+
+/// Whose a batch is and whether it is over.
+pub(super) async fn head(readers: &SqlitePool, id: BatchId) -> Result<Option<Head>, StoreError> {
+    let head = query("SELECT caller, completed_at IS NOT NULL AS is_over FROM batches WHERE id = ?");
+    let row = head.bind(id.to_string()).fetch_optional(readers).await.map_err(Flaw::from)?;
+    Ok(row.map(|row| head_row(&row)).transpose().map_err(Flaw::from)?)
 }
 
 async fn rows(readers: &SqlitePool, id: BatchId) -> Result<Option<BatchRows>, Flaw> {

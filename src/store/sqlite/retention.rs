@@ -65,7 +65,12 @@ pub(super) async fn sweep(connection: &mut SqliteConnection, ages: &Ages) -> Res
          (SELECT caller, key FROM idempotency_keys WHERE expires_at <= ? LIMIT ?)",
     );
     let keys = keys.bind(ages.now).bind(MOST_KEYS).execute(&mut *connection).await?.rows_affected();
-    let old = query("SELECT id FROM batches WHERE completed_at < ? ORDER BY completed_at LIMIT ?");
+    // Whoever repeats a request under a key that is kept finds its batch: that is kept as long.
+    let old = query(
+        "SELECT id FROM batches WHERE completed_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE batch = batches.id) \
+         ORDER BY completed_at LIMIT ?",
+    );
     let old = old.bind(ages.ended_before).bind(MOST_BATCHES).fetch_all(&mut *connection).await?;
     for row in &old {
         let id: String = row.try_get(0)?;

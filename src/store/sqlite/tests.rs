@@ -273,6 +273,27 @@ async fn what_is_old_goes_in_steps_and_what_runs_stays() {
 }
 
 #[tokio::test]
+async fn a_batch_is_kept_as_long_as_its_key() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    let key = IdempotencyKey { caller: "".into(), key: "key".into(), fingerprint: [0; 32] };
+    let (keyed, other) = (numbered(1, &["a"]), numbered(2, &["a"]));
+    let new = NewBatch { report: Arc::clone(&keyed), in_flight: Vec::new(), key: Some(key) };
+    store.accept(new).await.unwrap();
+    accept(&store, &other).await.unwrap();
+    for report in [&keyed, &other] {
+        store.finish(ended(report)).await.unwrap();
+    }
+    file.pass(Duration::from_secs(12 * 3_600));
+    let now = *file.now.lock().unwrap();
+    let ages = retention::Ages::new(now, Duration::from_secs(3_600));
+    store.change(Change::Sweep(ages)).await.unwrap();
+    assert!(store.find(keyed.batch.id).await.unwrap().is_some());
+    assert!(store.find(other.batch.id).await.unwrap().is_none());
+    store.close().await;
+}
+
+#[tokio::test]
 async fn the_store_looks_for_what_is_old_by_itself() {
     let file = File::new();
     let store = file.try_open(0).await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::{Error, Row as _};
 
 use crate::domain::id::BatchId;
+use crate::store::Head;
 use crate::store::stored::rows::{BatchRow, ChunkRow, CountsRow, RouteCounters, RouteRow};
 
 /// A row of some engine: its columns by name.
@@ -56,6 +57,11 @@ macro_rules! columns_of {
 columns_of!(sqlx::sqlite::SqliteRow);
 #[cfg(feature = "postgres")]
 columns_of!(sqlx::postgres::PgRow);
+
+/// Reads whose a batch is, and as `is_over` whether it is that.
+pub(crate) fn head_row(row: &impl Columns) -> Result<Head, Error> {
+    Ok(Head { caller: row.optional_text("caller")?, is_over: row.truth("is_over")? })
+}
 
 /// Reads a row of `batches`; `resends` come from `links`.
 pub(crate) fn batch_row(id: BatchId, row: &impl Columns, resends: Vec<BatchId>) -> Result<BatchRow, Error> {

@@ -9,6 +9,7 @@ mod values;
 use std::sync::Arc;
 
 use crate::domain::report::{Remarks, Report, RouteReport, Settled};
+use crate::store::StoreError;
 use crate::store::durable::{Chunk, Unfinished};
 use crate::store::stored::outcomes::decode_outcomes;
 pub(crate) use crate::store::stored::rows::batch::BatchRow;
@@ -22,6 +23,10 @@ pub(crate) use crate::store::stored::rows::values::{
     CountsRow, column, from_nanoseconds, read_channel, read_id, to_nanoseconds,
 };
 use crate::store::stored::{Providers, Unreadable};
+
+/// Rows of more bytes are decoded away from the threads that serve connections, which it keeps busy for a millisecond
+/// and more.
+const LARGE_BYTES: usize = 256 * 1024;
 
 /// A batch with everything decided so far.
 #[derive(Debug)]
@@ -56,6 +61,15 @@ impl BatchRows {
             route.route.len() + route.recipients.len() + optional
         };
         self.routes.iter().map(route).sum::<usize>() + self.chunks.iter().map(chunk).sum::<usize>()
+    }
+
+    /// As [`decode`](Self::decode), without holding up whoever else works on this thread.
+    pub(crate) async fn decode_aside(self, providers: Providers) -> Result<Unfinished, StoreError> {
+        if self.bytes() <= LARGE_BYTES {
+            return Ok(self.decode(providers)?);
+        }
+        let decoded = tokio::task::spawn_blocking(move || self.decode(providers)).await;
+        Ok(decoded.map_err(|error| Unreadable::new(format!("decoding it broke: {error}")))??)
     }
 
     /// The batch as it stood when the rows were written, and the calls that were out.
