@@ -312,6 +312,28 @@ async fn the_store_looks_for_what_is_old_by_itself() {
 }
 
 #[tokio::test]
+async fn a_file_of_an_earlier_version_is_brought_to_this_one() {
+    let file = File::new();
+    let store = file.try_open(0).await.unwrap();
+    let report = numbered(1, &["a", "b"]);
+    accept(&store, &report).await.unwrap();
+    let first = accepted(Positions::Range(0..1));
+    store.settle(report.batch.id, 0, first, Remarks::default()).await.unwrap();
+    let left = store.find(report.batch.id).await.unwrap().unwrap();
+    store.close().await;
+    let mut connection = {
+        use sqlx::ConnectOptions as _;
+        sqlx::sqlite::SqliteConnectOptions::new().filename(file.path()).connect().await.unwrap()
+    };
+    let earlier = "ALTER TABLE chunks DROP COLUMN remarks; DELETE FROM _sqlx_migrations WHERE version = 2";
+    sqlx::raw_sql(earlier).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let store = file.try_open(0).await.unwrap();
+    assert_eq!(same(&store.claim(9, Vec::new()).await.unwrap()[0].report), same(&left));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_said_and_does_not_hold_up_the_rest() {
     let file = File::new();
     let store = file.try_open(0).await.unwrap();

@@ -127,6 +127,24 @@ async fn what_the_database_does_not_take_behind_is_counted() {
 }
 
 #[tokio::test]
+async fn a_database_of_an_earlier_version_is_brought_to_this_one() {
+    let database = Database::new();
+    let store = database.store().await;
+    let report = numbered(1, &["a", "b"]);
+    let batch = NewBatch { report: Arc::clone(&report), in_flight: Vec::new(), key: None };
+    assert_eq!(store.accept(batch).await.unwrap(), Accepted::Written);
+    let first = accepted(Positions::Range(0..1));
+    store.settle(report.batch.id, 0, first, Remarks::default()).await.unwrap();
+    let left = store.find(report.batch.id).await.unwrap().unwrap();
+    let earlier = "ALTER TABLE chunks DROP COLUMN remarks; DELETE FROM _sqlx_migrations WHERE version = 4";
+    sqlx::raw_sql(earlier).execute(&store.pool).await.unwrap();
+    store.close().await;
+    let store = database.store().await;
+    assert_eq!(same(&store.claim(9, Vec::new()).await.unwrap()[0].report), same(&left));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_said_once_and_does_not_hold_up_the_rest() {
     let database = Database::new();
     let store = database.store().await;
