@@ -9,7 +9,8 @@ use crate::dispatch::Shared;
 use crate::dispatch::run::RouteRun;
 use crate::dispatch::running::{Running, State};
 use crate::dispatch::turn::Stop;
-use crate::domain::recipients::Positions;
+use crate::domain::outcome::{Outcome, Outcomes};
+use crate::domain::recipients::{Positions, RecipientList, narrow};
 use crate::domain::report::{Report, Settled};
 use crate::store::durable::{Accepted, Chunk, Durable, IdempotencyKey, KnownKey, NewBatch};
 use crate::store::{StoreError, StoreFuture};
@@ -62,13 +63,30 @@ impl RouteRun {
 
     /// Writes what became of recipients.
     pub(super) async fn settle(&self, settled: Settled) {
-        let Some(settled) = self.state.settle_in_memory(self.route_index, settled) else { return };
+        self.settle_named(settled, None).await;
+    }
+
+    /// Writes what became of a send-to-all, and of whom.
+    pub(super) async fn settle_listed(&self, listed: Vec<(Box<str>, Outcome)>, attempts: u32) {
+        let recipients: RecipientList = listed.iter().map(|(id, _)| &**id).collect();
+        let positions = Positions::Range(0..narrow(listed.len()));
+        let outcomes = Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect());
+        self.settle_named(Settled { positions, outcomes, attempts }, Some(Arc::new(recipients))).await;
+    }
+
+    async fn settle_named(&self, settled: Settled, named: Option<Arc<RecipientList>>) {
+        let route_index = self.route_index;
+        let Some(settled) = self.state.settle_in_memory(route_index, settled, named.as_ref()) else { return };
         if let Some(store) = self.shared.store.durable() {
             self.state.written.cancelled().await;
             let id = self.state.plan.batch.id;
-            until_written(&self.state, || store.settle(id, self.route_index, settled.clone())).await;
+            let write = || match &named {
+                None => store.settle(id, route_index, settled.clone()),
+                Some(named) => store.settle_listed(id, route_index, Arc::clone(named), settled.clone()),
+            };
+            until_written(&self.state, write).await;
         }
-        self.state.settle(self.route_index, settled);
+        self.state.settle(route_index, settled, named);
     }
 
     fn chunk(&self, positions: &Positions) -> Chunk {

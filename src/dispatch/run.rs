@@ -93,7 +93,7 @@ impl Work {
                 if let (Some(first), Some(last)) = (run.first(), run.last()) {
                     let positions = Positions::Range(*first..last + 1);
                     let outcomes = Outcomes::same(outcome.clone(), positions.len());
-                    self.state.settle(route_index, Settled { positions, outcomes, attempts: 1 });
+                    self.state.settle(route_index, Settled { positions, outcomes, attempts: 1 }, None);
                 }
             }
         }
@@ -363,7 +363,7 @@ impl RouteRun {
         let outcomes = match settlement.decision {
             Decision::Same(outcome) => Outcomes::same(outcome, count),
             Decision::Listed(listed) if planned.is_everyone => {
-                return self.state.settle_listed(self.route_index, listed, attempts);
+                return self.settle_listed(listed, attempts).await;
             }
             Decision::Each(outcomes) if outcomes.len() == count => outcomes,
             Decision::Each(_) | Decision::Listed(_) => {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::plan::{Plan, PlannedRoute, eta};
 use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
-use crate::domain::outcome::{Counts, Outcome, Outcomes};
+use crate::domain::outcome::{Counts, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
 use crate::domain::report::{Report, RouteReport, Settled, Warning};
 use crate::store::Summary;
@@ -129,21 +129,26 @@ impl Running {
 }
 
 impl State {
-    /// Records what became of some recipients.
-    pub(super) fn settle(&self, route_index: usize, settled: Settled) {
+    /// Records what became of some recipients; `named`: the route's, which only the answer told.
+    pub(super) fn settle(&self, route_index: usize, settled: Settled, named: Option<Arc<RecipientList>>) {
         self.count_outcomes(route_index, &settled.outcomes);
-        self.with_route(route_index, |route| route.settle(settled));
+        self.with_route(route_index, |route| route.settle(settled, named));
     }
 
     /// The same unless the store has to know first; gives it back then.
-    pub(super) fn settle_in_memory(&self, route_index: usize, settled: Settled) -> Option<Settled> {
+    pub(super) fn settle_in_memory(
+        &self,
+        route_index: usize,
+        settled: Settled,
+        named: Option<&Arc<RecipientList>>,
+    ) -> Option<Settled> {
         let mut progress = self.progress();
         if progress.is_durable {
             return Some(settled);
         }
         self.count_outcomes(route_index, &settled.outcomes);
         if let Some(route) = progress.routes.get_mut(route_index) {
-            route.settle(settled);
+            route.settle(settled, named.cloned());
         }
         None
     }
@@ -200,20 +205,6 @@ impl State {
     /// Tells whoever waits that nothing more happens here.
     pub(super) fn wake(&self) {
         self.finished.cancel();
-    }
-
-    /// Records the recipients that a send-to-all answer named.
-    pub(super) fn settle_listed(&self, route_index: usize, listed: Vec<(Box<str>, Outcome)>, attempts: u32) {
-        let recipients: RecipientList = listed.iter().map(|(id, _)| &**id).collect();
-        let count = crate::domain::recipients::narrow(listed.len());
-        let outcomes = Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect());
-        self.count_outcomes(route_index, &outcomes);
-        self.with_route(route_index, |route| {
-            route.listed = Some(Arc::new(recipients));
-            let positions = Positions::Range(0..count);
-            route.in_flight.clear();
-            route.settled.insert(0, Settled { positions, outcomes, attempts });
-        });
     }
 
     /// Counts a call.
@@ -377,7 +368,12 @@ impl RouteProgress {
         }
     }
 
-    fn settle(&mut self, settled: Settled) {
+    fn settle(&mut self, settled: Settled, named: Option<Arc<RecipientList>>) {
+        if named.is_some() {
+            // It was the route's only call, of as many recipients as could be said before.
+            self.in_flight.clear();
+            self.listed = named;
+        }
         if let Some(first) = settled.positions.get(0) {
             self.in_flight.remove(&first);
             self.settled.insert(first, settled);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::id::BatchId;
-use crate::domain::recipients::Positions;
+use crate::domain::recipients::{Positions, RecipientList};
 use crate::domain::report::{Report, Settled};
 use crate::store::{StoreFuture, Summary};
 
@@ -33,6 +33,16 @@ pub trait Durable: Send + Sync {
 
     /// Writes the outcomes of a chunk: one that was begun, or one that was never called.
     fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()>;
+
+    /// Writes the outcomes of a send-to-all together with the recipients that its answer named, in place of those
+    /// that the route had.
+    fn settle_listed(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        recipients: Arc<RecipientList>,
+        settled: Settled,
+    ) -> StoreFuture<'_, ()>;
 
     /// Writes the end of a batch: its report as it will stay, and in the same transaction that its callback is
     /// due, if it has one. Keys are kept for [`KEY_LIFE`] from here.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::id::BatchId;
-use crate::domain::recipients::Positions;
+use crate::domain::recipients::{Positions, RecipientList};
 use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
@@ -194,6 +194,25 @@ impl Durable for ModelStore {
                 .retain(|known| known.route_index != route_index || known.positions != settled.positions);
             row.report.routes[route_index].settle(settled);
         })
+    }
+
+    fn settle_listed(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        recipients: Arc<RecipientList>,
+        settled: Settled,
+    ) -> StoreFuture<'_, ()> {
+        let mut kept = self.shared.lock().unwrap();
+        if !kept.is_away && !kept.is_taken {
+            kept.log.push(format!("name {}", recipients.len()));
+            let route = &mut kept.batches.get_mut(&batch).unwrap().report.routes[route_index];
+            route.recipients = recipients;
+            // Nothing but its one call was out.
+            kept.batches.get_mut(&batch).unwrap().in_flight.retain(|known| known.route_index != route_index);
+        }
+        drop(kept);
+        self.settle(batch, route_index, settled)
     }
 
     fn finish(&self, report: Arc<Report>) -> StoreFuture<'_, ()> {

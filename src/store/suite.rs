@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::batch::{Batch, Resend};
 use crate::domain::id::BatchId;
-use crate::domain::recipients::Positions;
+use crate::domain::recipients::{Positions, RecipientList, narrow};
 use crate::domain::report::{Report, Status};
 use crate::domain::samples::accepted;
 use crate::store::durable::{
@@ -35,6 +35,7 @@ pub(super) async fn run<R: Rig>(rig: impl Fn() -> R) {
     a_batch_that_ended_stays_as_it_ended(&rig()).await;
     an_end_tells_what_nobody_settled(&rig()).await;
     a_send_to_all_learns_its_recipients_at_its_end(&rig()).await;
+    whom_a_send_to_all_reached_is_kept_before_its_end(&rig()).await;
     a_key_belongs_to_the_first_batch(&rig()).await;
     twins_at_once_become_one(&rig()).await;
     a_batch_that_runs_is_written_as_it_stands(&rig()).await;
@@ -226,6 +227,33 @@ async fn a_send_to_all_learns_its_recipients_at_its_end(rig: &impl Rig) {
     let store = reopened(rig, store).await;
     assert_eq!(same(&*found(&store, id).await), same(&report));
     rig.close(store).await;
+}
+
+async fn whom_a_send_to_all_reached_is_kept_before_its_end(rig: &impl Rig) {
+    for named in [&["x", "y", "z"][..], &[]] {
+        let store = rig.open().await;
+        let mut report = (*numbered(u64::try_from(named.len()).unwrap(), &["room"])).clone();
+        let id = report.batch.id;
+        report.routes[0].recipients = Arc::new(["*"].into_iter().collect());
+        accept(&store, &Arc::new(report.clone())).await;
+        assert!(begin(&store, id, 0..1).await);
+        let recipients: Arc<RecipientList> = Arc::new(named.iter().copied().collect());
+        let settled = accepted(Positions::Range(0..narrow(named.len())));
+        for _ in 0..2 {
+            let (recipients, settled) = (Arc::clone(&recipients), settled.clone());
+            durable(&store).settle_listed(id, 0, recipients, settled).await.unwrap();
+        }
+        let store = reopened(rig, store).await;
+        let claimed = claimed(&store).await;
+        assert!(claimed[0].in_flight.is_empty(), "it is done");
+        let route = &claimed[0].report.routes[0];
+        assert_eq!(route.recipients, recipients);
+        assert_eq!((route.counts().accepted, route.counts().pending), (named.len(), 0));
+        let report = ended(&claimed[0].report);
+        durable(&store).finish(Arc::clone(&report)).await.unwrap();
+        assert_eq!(same(&*found(&store, id).await), same(&report));
+        rig.close(store).await;
+    }
 }
 
 async fn a_key_belongs_to_the_first_batch(rig: &impl Rig) {

@@ -49,7 +49,7 @@ fn a_cancel_that_comes_before_the_batch_is_taken_over_stops_it() {
 }
 
 /// Whether a batch that waits for its channel ends soon after `cancel`.
-fn a_waiting_batch_ends(cancel: impl AsyncFn(&Rig, &ModelStore, BatchId)) {
+fn a_waiting_batch_ends(cancel: &impl AsyncFn(&Rig, &ModelStore, BatchId)) {
     let store = ModelStore::default();
     let id = die_after(&store, 1.5, RetryUnknown::Allowed);
     let report = process(async {
@@ -67,7 +67,7 @@ fn a_waiting_batch_ends(cancel: impl AsyncFn(&Rig, &ModelStore, BatchId)) {
 
 #[test]
 fn a_batch_whose_channel_is_gone_ends_when_it_is_canceled() {
-    a_waiting_batch_ends(async |rig, store, id| {
+    a_waiting_batch_ends(&async |rig, store, id| {
         rig.dispatcher.cancel(id).await.unwrap();
         // Only this process knows.
         store.shared.lock().unwrap().forget_cancel(id);
@@ -76,7 +76,7 @@ fn a_batch_whose_channel_is_gone_ends_when_it_is_canceled() {
 
 #[test]
 fn a_batch_whose_channel_is_gone_ends_when_another_process_is_told_to_cancel_it() {
-    a_waiting_batch_ends(async |_, store, id| store.cancel(id).await.unwrap());
+    a_waiting_batch_ends(&async |_, store, id| store.cancel(id).await.unwrap());
 }
 
 #[test]

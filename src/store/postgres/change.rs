@@ -50,6 +50,13 @@ pub(super) enum Change {
         chunk: ChunkRow,
         owner: i64,
     },
+    /// The same, and the recipients of its route.
+    SettleListed {
+        batch: BatchId,
+        chunk: ChunkRow,
+        recipients: Vec<u8>,
+        owner: i64,
+    },
     Finish {
         report: Arc<Report>,
         owner: i64,
@@ -137,6 +144,9 @@ async fn apply(connection: &mut PgConnection, change: &Change) -> Result<Done, F
         }
         Change::Settle { batch, chunk, owner } => {
             progress::settle(connection, *batch, chunk, *owner).await.map(Done::Changed)
+        }
+        Change::SettleListed { batch, chunk, recipients, owner } => {
+            progress::settle_listed(connection, *batch, (chunk, recipients), *owner).await.map(Done::Changed)
         }
         Change::Finish { report, owner } => {
             finish::finish(connection, report, *owner).await.map(|()| Done::Changed(true))

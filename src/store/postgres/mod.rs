@@ -38,6 +38,7 @@ use tracing::error;
 
 use crate::adapter::secret::Secret;
 use crate::domain::id::BatchId;
+use crate::domain::recipients::RecipientList;
 use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, IdempotencyKey, KnownKey, NewBatch, Unfinished,
@@ -48,6 +49,7 @@ use crate::store::postgres::holding::Holding;
 pub use crate::store::postgres::open::OpenError;
 use crate::store::shared::Shared;
 use crate::store::stored::Providers;
+use crate::store::stored::packed::encode_recipients;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
 use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
@@ -268,6 +270,21 @@ impl Durable for PostgresStore {
             let chunk = ChunkRow::done(route_index, &settled)?;
             let owner = self.holding.owner(batch);
             self.change_of(batch, Change::Settle { batch, chunk, owner }).await.map(drop)
+        })
+    }
+
+    fn settle_listed(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        recipients: Arc<RecipientList>,
+        settled: Settled,
+    ) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let chunk = ChunkRow::done(route_index, &settled)?;
+            let recipients = encode_recipients(&recipients);
+            let owner = self.holding.owner(batch);
+            self.change_of(batch, Change::SettleListed { batch, chunk, recipients, owner }).await.map(drop)
         })
     }
 

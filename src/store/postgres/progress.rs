@@ -1,10 +1,10 @@
-//! What happens to a batch while it runs: one statement each, which looks for itself whose the batch is.
+//! What happens to a batch while it runs: one transaction each, which looks for itself whose the batch is.
 //!
 //! Each holds on to the row of its batch until it is committed, and so does whoever takes the batch over: a call that
 //! was begun in time is seen by the next owner, and none begins after.
 
 use sqlx::postgres::PgConnection;
-use sqlx::{Row as _, query, query_scalar};
+use sqlx::{Connection as _, Error, Row as _, query, query_scalar};
 
 use crate::domain::id::BatchId;
 use crate::store::postgres::flaw::Flaw;
@@ -89,6 +89,32 @@ pub(super) async fn settle(
         return Err(whose(connection, batch).await?);
     }
     Ok(true)
+}
+
+/// The same, and whom the answer to a send-to-all named.
+pub(super) async fn settle_listed(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    (row, recipients): (&ChunkRow, &[u8]),
+    owner: i64,
+) -> Result<bool, Flaw> {
+    let mut transaction = connection.begin().await?;
+    // First, since it finds out whose the batch is and holds on to it.
+    settle(&mut transaction, batch, row, owner).await?;
+    name_recipients(&mut transaction, &batch.to_string(), row.route_index, recipients).await?;
+    transaction.commit().await.map_err(Flaw::of_last)?;
+    Ok(true)
+}
+
+/// Writes who the recipients of a route are.
+pub(super) async fn name_recipients(
+    connection: &mut PgConnection,
+    id: &str,
+    route_index: i64,
+    recipients: &[u8],
+) -> Result<(), Error> {
+    let update = query("UPDATE routes SET recipients = $1 WHERE batch = $2 AND route_index = $3");
+    update.bind(recipients).bind(id).bind(route_index).execute(connection).await.map(drop)
 }
 
 /// Why a batch cannot be changed.

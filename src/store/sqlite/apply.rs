@@ -73,11 +73,11 @@ pub(super) async fn apply(
 ) -> Result<Done, Flaw> {
     match change {
         Change::Accept(rows, key) => accept(connection, rows, key.as_ref(), orphans).await,
-        Change::Begin(batch, chunk) => {
+        Change::Begin(batch, chunk) | Change::Settle(batch, chunk) => {
             Ok(Done::Changed(write_chunk_of_open(connection, &batch.to_string(), chunk).await?))
         }
-        Change::Settle(batch, chunk) => {
-            Ok(Done::Changed(write_chunk_of_open(connection, &batch.to_string(), chunk).await?))
+        Change::SettleListed(batch, chunk, recipients) => {
+            Ok(Done::Changed(write_listed(connection, &batch.to_string(), chunk, recipients).await?))
         }
         Change::Release(batch, route_index, first) => {
             let deleted = query(
@@ -332,11 +332,33 @@ async fn finish_route(
     update.bind(id).bind(column(route_index)).execute(&mut *connection).await?;
     if !is_same(&route.to, &report.recipients) {
         // A send-to-all learns from the answer who its recipients were.
-        let recipients = encode_recipients(&report.recipients);
-        let update = query("UPDATE routes SET recipients = ? WHERE batch = ? AND route_index = ?");
-        update.bind(recipients).bind(id).bind(column(route_index)).execute(connection).await?;
+        name_recipients(connection, id, column(route_index), &encode_recipients(&report.recipients)).await?;
     }
     Ok(())
+}
+
+/// Writes what became of a send-to-all, and whom its answer named; whether there is such a batch.
+async fn write_listed(
+    connection: &mut SqliteConnection,
+    id: &str,
+    row: &ChunkRow,
+    recipients: &[u8],
+) -> Result<bool, Error> {
+    let is_open = write_chunk_of_open(connection, id, row).await?;
+    if is_open {
+        name_recipients(connection, id, row.route_index, recipients).await?;
+    }
+    Ok(is_open)
+}
+
+async fn name_recipients(
+    connection: &mut SqliteConnection,
+    id: &str,
+    route_index: i64,
+    recipients: &[u8],
+) -> Result<(), Error> {
+    let update = query("UPDATE routes SET recipients = ? WHERE batch = ? AND route_index = ?");
+    update.bind(recipients).bind(id).bind(route_index).execute(connection).await.map(drop)
 }
 
 /// Writes the outcomes that are not there yet; no call is out any more.

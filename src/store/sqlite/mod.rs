@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use crate::domain::id::BatchId;
+use crate::domain::recipients::RecipientList;
 use crate::domain::report::{Report, Settled};
 use crate::store::durable::{
     Accepted, CALLBACK_LEASE, Chunk, DueCallback, Durable, KnownKey, NewBatch, Unfinished,
@@ -35,6 +36,7 @@ pub use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::{Change, Done, Job};
 use crate::store::stored::Providers;
+use crate::store::stored::packed::encode_recipients;
 use crate::store::stored::rows::{BatchRows, ChunkRow, first_position, to_nanoseconds};
 use crate::store::{Filter, Link, Linked, Store, StoreError, StoreFuture, Summary};
 
@@ -86,6 +88,14 @@ impl SqliteStore {
 
     async fn change(&self, change: Change) -> Result<Done, StoreError> {
         ask(&self.changes, change).await
+    }
+
+    /// Makes a change of a batch that has to be there, and not to be over.
+    async fn change_open(&self, batch: BatchId, change: Change) -> Result<(), StoreError> {
+        if let Done::Changed(false) = self.change(change).await? {
+            return Err(StoreError::Corrupt(format!("{batch} is not there")));
+        }
+        Ok(())
     }
 
     async fn write_link(&self, link: Link) -> Result<Linked, StoreError> {
@@ -216,11 +226,22 @@ impl Durable for SqliteStore {
 
     fn settle(&self, batch: BatchId, route_index: usize, settled: Settled) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let change = Change::Settle(batch, ChunkRow::done(route_index, &settled)?);
-            if let Done::Changed(false) = self.change(change).await? {
-                return Err(StoreError::Corrupt(format!("{batch} is not there")));
-            }
-            Ok(())
+            let chunk = ChunkRow::done(route_index, &settled)?;
+            self.change_open(batch, Change::Settle(batch, chunk)).await
+        })
+    }
+
+    fn settle_listed(
+        &self,
+        batch: BatchId,
+        route_index: usize,
+        recipients: Arc<RecipientList>,
+        settled: Settled,
+    ) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let chunk = ChunkRow::done(route_index, &settled)?;
+            let change = Change::SettleListed(batch, chunk, encode_recipients(&recipients));
+            self.change_open(batch, change).await
         })
     }
 

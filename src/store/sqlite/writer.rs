@@ -33,6 +33,8 @@ pub(super) enum Change {
     Begin(BatchId, ChunkRow),
     Release(BatchId, usize, i64),
     Settle(BatchId, ChunkRow),
+    /// The same, and the recipients of its route.
+    SettleListed(BatchId, ChunkRow, Vec<u8>),
     Finish(Arc<Report>),
     Record(Box<BatchRows>),
     Cancel(BatchId),
@@ -251,6 +253,7 @@ impl Change {
         match self {
             Self::Accept(rows, _) | Self::Record(rows) => rows.bytes(),
             Self::Begin(_, chunk) | Self::Settle(_, chunk) => chunk.bytes(),
+            Self::SettleListed(_, chunk, recipients) => chunk.bytes() + recipients.len(),
             Self::Finish(_)
             | Self::Release(..)
             | Self::Cancel(_)
