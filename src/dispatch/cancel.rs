@@ -30,6 +30,9 @@ impl Dispatcher {
         let shared = Arc::clone(&self.shared);
         let running = self.running(id);
         if let Some(running) = &running {
+            if running.0.is_finished() {
+                return Ok(());
+            }
             running.cancel();
         }
         // A task of its own: it goes on also if the caller hangs up.

@@ -23,7 +23,7 @@ use crate::dispatch::running::{Running, State};
 use crate::dispatch::turn::{Repeat, Stop, Turn};
 use crate::domain::failure::{Failure, FailureKind};
 use crate::domain::outcome::{Outcome, Outcomes};
-use crate::domain::recipients::{Positions, Recipients};
+use crate::domain::recipients::{Positions, Recipients, narrow};
 use crate::domain::report::{Remarks, Report, Settled, Warning};
 use crate::telemetry::metrics::words::{RepeatReason, Violation};
 
@@ -367,18 +367,21 @@ impl RouteRun {
         let channel = Some(planned.channel.name().clone());
         let warnings = settlement.warnings.into_iter();
         let warnings = warnings.map(|warning| Warning { channel: channel.clone(), ..warning }).collect();
-        let remarks = Remarks { request_id: settlement.request_id, warnings };
+        let mut remarks = Remarks { request_id: settlement.request_id, warnings, recipients: None };
         let count = positions.len();
-        let outcomes = match settlement.decision {
-            Decision::Same(outcome) => Outcomes::same(outcome, count),
+        let (positions, outcomes) = match settlement.decision {
+            Decision::Same(outcome) => (positions, Outcomes::same(outcome, count)),
             Decision::Listed(listed) if planned.is_everyone => {
-                return self.state.settle_listed(self.route_index, listed, attempts, remarks);
+                remarks.recipients = Some(Arc::new(listed.iter().map(|(id, _)| &**id).collect()));
+                let positions = Positions::Range(0..narrow(listed.len()));
+                (positions, Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect()))
             }
-            Decision::Each(outcomes) if outcomes.len() == count => outcomes,
+            Decision::Each(outcomes) if outcomes.len() == count => (positions, outcomes),
             Decision::Each(_) | Decision::Listed(_) => {
                 self.shared.metrics.count_violation(Violation::MismatchedOutcomes);
                 error!(batch.id = %self.state.plan.batch.id, "An adapter's outcomes do not match its call.");
-                Outcomes::same(Outcome::unknown(Failure::gateway(FailureKind::Internal)), count)
+                let outcome = Outcome::unknown(Failure::gateway(FailureKind::Internal));
+                (positions, Outcomes::same(outcome, count))
             }
         };
         self.settle(Settled { positions, outcomes, attempts }, remarks).await;
@@ -399,6 +402,7 @@ impl RouteRun {
 
 /// A call that the next process will make.
 struct Left;
+
 /// Sends once, counted and timed.
 async fn timed_send(trial: &Trial<'_>, request: WireRequest, tries: &Tries) -> Try {
     let span = debug_span!(

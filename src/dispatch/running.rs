@@ -11,7 +11,7 @@ use crate::dispatch::plan::{Plan, PlannedRoute};
 use crate::dispatch::reports::eta;
 use crate::domain::batch::Batch;
 use crate::domain::id::BatchId;
-use crate::domain::outcome::{Counts, Outcome, Outcomes};
+use crate::domain::outcome::{Counts, Outcomes};
 use crate::domain::recipients::{Positions, RecipientList};
 use crate::domain::report::{Remarks, Report, RouteReport, Settled, Warning};
 use crate::store::Summary;
@@ -47,9 +47,9 @@ struct Progress {
 
 impl Progress {
     fn settle(&mut self, route_index: usize, settled: Settled, remarks: Remarks) {
-        let Remarks { request_id, warnings } = remarks;
+        let Remarks { request_id, warnings, recipients } = remarks;
         if let Some(route) = self.routes.get_mut(route_index) {
-            route.settle(settled);
+            route.settle(settled, recipients);
             route.request_ids.extend(request_id);
         }
         for warning in warnings {
@@ -219,27 +219,6 @@ impl State {
         self.finished.cancel();
     }
 
-    /// Records the recipients that a send-to-all answer named, and what it said beside it.
-    pub(super) fn settle_listed(
-        &self,
-        route_index: usize,
-        listed: Vec<(Box<str>, Outcome)>,
-        attempts: u32,
-        remarks: Remarks,
-    ) {
-        let recipients: RecipientList = listed.iter().map(|(id, _)| &**id).collect();
-        let count = crate::domain::recipients::narrow(listed.len());
-        let outcomes = Outcomes::from_each(listed.into_iter().map(|(_, outcome)| outcome).collect());
-        self.count_outcomes(route_index, &outcomes);
-        let mut progress = self.progress();
-        if let Some(route) = progress.routes.get_mut(route_index) {
-            route.listed = Some(Arc::new(recipients));
-            route.in_flight.clear();
-        }
-        let positions = Positions::Range(0..count);
-        progress.settle(route_index, Settled { positions, outcomes, attempts }, remarks);
-    }
-
     /// Counts a call.
     pub(super) fn count_call(&self, route_index: usize, is_retry: bool) {
         self.with_route(route_index, |route| {
@@ -376,7 +355,12 @@ impl RouteProgress {
         }
     }
 
-    fn settle(&mut self, settled: Settled) {
+    fn settle(&mut self, settled: Settled, named: Option<Arc<RecipientList>>) {
+        if named.is_some() {
+            // It was the route's only call, of as many recipients as could be said before.
+            self.in_flight.clear();
+            self.listed = named;
+        }
         if let Some(first) = settled.positions.get(0) {
             self.in_flight.remove(&first);
             self.settled.insert(first, settled);

@@ -109,6 +109,8 @@ pub struct Remarks {
     pub request_id: Option<Box<str>>,
     /// What looked odd.
     pub warnings: Vec<Warning>,
+    /// Whom a send-to-all reached, in place of the recipients that the route had; `None` = those stay.
+    pub recipients: Option<Arc<RecipientList>>,
 }
 
 /// Something that a caller should know about an accepted request.

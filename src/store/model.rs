@@ -224,6 +224,12 @@ impl Durable for ModelStore {
             row.in_flight
                 .retain(|known| known.route_index != route_index || known.positions != settled.positions);
             let route = &mut row.report.routes[route_index];
+            if let Some(recipients) = remarks.recipients {
+                kept.log.push(format!("name {}", recipients.len()));
+                route.recipients = recipients;
+                // Nothing but its one call was out.
+                row.in_flight.retain(|known| known.route_index != route_index);
+            }
             route.settle(settled);
             route.provider_request_ids.extend(remarks.request_id);
             remarks.warnings.into_iter().for_each(|warning| warning.add_to(&mut row.report.warnings));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::batch::{Batch, Resend};
 use crate::domain::id::{BatchId, ChannelName};
-use crate::domain::recipients::Positions;
+use crate::domain::recipients::{Positions, RecipientList, narrow};
 use crate::domain::report::{Remarks, Report, RouteReport, Settled, Status, Warning, WarningCode};
 use crate::domain::route::Route;
 use crate::domain::samples::accepted;
@@ -36,6 +36,7 @@ pub(super) async fn run<R: Rig>(rig: impl Fn() -> R) {
     a_batch_that_ended_stays_as_it_ended(&rig()).await;
     an_end_tells_what_nobody_settled(&rig()).await;
     a_send_to_all_learns_its_recipients_at_its_end(&rig()).await;
+    whom_a_send_to_all_reached_is_kept_before_its_end(&rig()).await;
     a_key_belongs_to_the_first_batch(&rig()).await;
     twins_at_once_become_one(&rig()).await;
     a_batch_that_runs_is_written_as_it_stands(&rig()).await;
@@ -245,6 +246,33 @@ async fn a_send_to_all_learns_its_recipients_at_its_end(rig: &impl Rig) {
     rig.close(store).await;
 }
 
+async fn whom_a_send_to_all_reached_is_kept_before_its_end(rig: &impl Rig) {
+    for named in [&["x", "y", "z"][..], &[]] {
+        let store = rig.open().await;
+        let mut report = (*numbered(u64::try_from(named.len()).unwrap(), &["room"])).clone();
+        let id = report.batch.id;
+        report.routes[0].recipients = Arc::new(["*"].into_iter().collect());
+        accept(&store, &Arc::new(report.clone())).await;
+        assert!(begin(&store, id, 0..1).await);
+        let recipients: Arc<RecipientList> = Arc::new(named.iter().copied().collect());
+        let settled = accepted(Positions::Range(0..narrow(named.len())));
+        for _ in 0..2 {
+            let remarks = Remarks { recipients: Some(Arc::clone(&recipients)), ..Remarks::default() };
+            durable(&store).settle(id, 0, settled.clone(), remarks).await.unwrap();
+        }
+        let store = reopened(rig, store).await;
+        let claimed = claimed(&store).await;
+        assert!(claimed[0].in_flight.is_empty(), "it is done");
+        let route = &claimed[0].report.routes[0];
+        assert_eq!(route.recipients, recipients);
+        assert_eq!((route.counts().accepted, route.counts().pending), (named.len(), 0));
+        let report = ended(&claimed[0].report);
+        durable(&store).finish(Arc::clone(&report)).await.unwrap();
+        assert_eq!(same(&*found(&store, id).await), same(&report));
+        rig.close(store).await;
+    }
+}
+
 async fn a_key_belongs_to_the_first_batch(rig: &impl Rig) {
     let store = rig.open().await;
     let (first, second) = (numbered(1, &["a"]), numbered(2, &["a"]));
@@ -293,7 +321,8 @@ async fn what_answers_said_survives_before_the_end_and_is_said_once_after_it(rig
     };
     for (at, request_id) in [(1, "second\0"), (2, "third")] {
         assert!(begin(&store, id, at..at + 1).await);
-        let remarks = Remarks { request_id: Some(request_id.into()), warnings: vec![warning(request_id)] };
+        let warnings = vec![warning(request_id)];
+        let remarks = Remarks { request_id: Some(request_id.into()), warnings, recipients: None };
         let settled = Settled { attempts: 2, ..accepted(Positions::Range(at..at + 1)) };
         for _ in 0..2 {
             durable(&store).settle(id, 0, settled.clone(), remarks.clone()).await.unwrap();

@@ -48,7 +48,8 @@ const READ_BYTES: usize = 4096;
 /// Why no whole answer came; never shows a URL, a query or a header.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// DNS, connect or TLS failed: nothing of the request was written.
+    /// DNS, connect or TLS failed, so that nothing of the request was written; or the provider says itself that it did
+    /// nothing for the HTTP/2 stream of the request.
     #[error("no connection to the provider")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The time was over after something may have been written.
@@ -140,5 +141,22 @@ impl Connection {
 
 /// Sorts the failure of an exchange whose answer has not begun.
 fn classify(error: Error) -> TransportError {
-    if error.is_connect() { TransportError::Connect(error.into()) } else { TransportError::ConnectionReset }
+    if error.is_connect() || is_unprocessed(&error) {
+        TransportError::Connect(error.into())
+    } else {
+        TransportError::ConnectionReset
+    }
+}
+
+/// Whether the provider says that it did nothing for a stream: it refused it, or goes away and names an earlier one as
+/// the last that it saw to. `h2` tells only the streams behind that one that the provider goes away.
+///
+/// Source: RFC 9113, sections 6.8 and 8.7, read 2026-11-21.
+fn is_unprocessed(error: &Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut chain = std::iter::successors(Some(first), |error| error.source());
+    let told = chain.find_map(|error| error.downcast_ref::<h2::Error>());
+    told.is_some_and(|told| {
+        told.is_remote() && (told.is_go_away() || told.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }

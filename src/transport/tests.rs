@@ -233,3 +233,59 @@ fn refuses_a_base_url_without_a_host() {
     let result = client(&settings, &Settings { answer_bytes: 1 });
     assert!(matches!(result, Err(BuildError::BaseUrl)));
 }
+
+/// The failure of a request over HTTP/2 whose stream, the first, was answered with these frames and the end.
+async fn over_http2(frames: &[u8]) -> TransportError {
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let provider = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(SETTINGS).await.unwrap();
+        stream.read_exact(&mut [0; 24]).await.unwrap();
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            stream.read_exact(&mut vec![0; usize::try_from(length).unwrap()]).await.unwrap();
+            if head[3] == HEADERS {
+                break;
+            }
+        }
+        stream.write_all(frames).await.unwrap();
+        // Everything that was written is read before the end is.
+        stream.shutdown().await.unwrap();
+        stream
+    };
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+    let mut request = Request::new(Full::new(Bytes::from_static(b"{}")));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = format!("http://{}/send", listener.local_addr().unwrap()).parse().unwrap();
+    let (_stream, result) = tokio::join!(provider, client.request(request));
+    classify(result.unwrap_err())
+}
+
+fn reset_stream(code: u8) -> [u8; 13] {
+    [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, code]
+}
+
+fn go_away(last_stream: u8, code: u8) -> [u8; 17] {
+    [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last_stream, 0, 0, 0, code]
+}
+
+#[tokio::test]
+async fn a_stream_that_the_provider_did_nothing_for_was_not_sent() {
+    const REFUSED_STREAM: u8 = 7;
+    for frames in [&reset_stream(REFUSED_STREAM)[..], &go_away(0, 0), &go_away(0, 11)] {
+        let error = over_http2(frames).await;
+        assert!(matches!(error, TransportError::Connect(_)), "{frames:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_the_provider_may_have_seen_to_may_have_been_sent() {
+    for frames in [&reset_stream(2)[..], &reset_stream(8), &go_away(1, 0), &go_away(1, 2), &[]] {
+        let error = over_http2(frames).await;
+        assert!(matches!(error, TransportError::ConnectionReset), "{frames:?}: {error:?}");
+    }
+}

@@ -113,6 +113,19 @@ fn a_cancel_is_written_when_the_store_is_back_though_nobody_waits_for_it() {
 }
 
 #[test]
+fn a_cancel_of_a_batch_that_is_over_does_not_wait_for_its_end_to_be_written() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "ok"));
+        let running = start(&rig, &["a"], RetryUnknown::Never).await;
+        store.set_away(true);
+        running.0.finish(rig.dispatcher.now());
+        let cancel = rig.dispatcher.cancel(running.id());
+        assert!(tokio::time::timeout(Duration::from_secs(1), cancel).await.is_ok());
+    });
+}
+
+#[test]
 fn what_others_run_and_end_is_not_remembered_for_ever() {
     let store = ModelStore::default();
     let id = die_after(&store, 0.5, RetryUnknown::Never);

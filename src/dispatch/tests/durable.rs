@@ -459,3 +459,69 @@ fn a_batch_that_runs_elsewhere_has_a_forecast_by_the_channels_here() {
         assert_eq!(report(&Rig::new(slow("fake"), script(&store, "ok"))).await.eta, None);
     });
 }
+
+/// A batch to everybody and to two, one call at a time; the first call is the one to everybody.
+async fn to_all_and_two(rig: &Rig) -> Running {
+    let mut batch = rig.batch(&[]);
+    batch.routes.extend(rig.batch(&["a", "b"]).routes);
+    let plan = rig.dispatcher.plan(batch).ok().unwrap();
+    match rig.dispatcher.begin(plan, terms(None)).await {
+        Ok(Started::New(running)) => running,
+        Ok(Started::Known(_)) | Err(_) => panic!("not started"),
+    }
+}
+
+/// Everybody is two, as the answer says.
+fn naming(store: &ModelStore) -> Script {
+    let [all, others] = ["listed", "ok"].map(|answer| script(store, answer));
+    Arc::new(
+        move |number, request| {
+            if request.body.is_empty() { all(number, request) } else { others(number, request) }
+        },
+    )
+}
+
+#[test]
+fn whom_a_send_to_all_reached_is_written_when_the_answer_comes() {
+    let leave = async |rig: &Rig, running: &Running| {
+        assert!(!running.finished(Duration::from_millis(1500)).await);
+        assert!(rig.dispatcher.drain(Duration::from_secs(30)).await);
+    };
+    let die = async |_: &Rig, running: &Running| {
+        assert!(!running.finished(Duration::from_millis(1500)).await);
+    };
+    let left = ["accepted:1", "accepted:1", "accepted:1", "accepted:1"];
+    let died = ["accepted:1", "accepted:1", "unknown:internal:1", "accepted:1"];
+    ends_as(&leave, left);
+    ends_as(&die, died);
+
+    fn ends_as(end: &impl AsyncFn(&Rig, &Running), expected: [&str; 4]) {
+        let store = ModelStore::default();
+        let id = process(async {
+            let rig = rig(&store, naming(&store));
+            let running = to_all_and_two(&rig).await;
+            end(&rig, &running).await;
+            assert!(!running.report().is_over());
+            running.id()
+        });
+        let report = go_on(&store, id, "ok");
+        assert_eq!(words(&report), expected);
+        assert_eq!(report.routes[0].recipients.iter().collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(calls(&store), ["", "a", "b"]);
+    }
+}
+
+#[test]
+fn a_caller_hears_of_the_end_of_a_send_to_all_once_it_is_written() {
+    let store = ModelStore::default();
+    process(async {
+        let rig = rig(&store, script(&store, "listed"));
+        let running = start(&rig, &[], RetryUnknown::Never).await;
+        assert!(!running.finished(Duration::from_millis(500)).await);
+        store.set_away(true);
+        assert!(!running.finished(Duration::from_secs(60)).await);
+        store.set_away(false);
+        assert!(running.finished(Duration::from_secs(5)).await);
+    });
+    assert_eq!(store.log(), ["accept", "begin 0", "call ", "settle 0,1", "name 2", "finish"]);
+}

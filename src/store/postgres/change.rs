@@ -48,6 +48,8 @@ pub(super) enum Change {
     Settle {
         batch: BatchId,
         chunk: ChunkRow,
+        /// Those of its route from now on; `None` = they stay.
+        recipients: Option<Vec<u8>>,
         owner: i64,
     },
     Finish {
@@ -139,8 +141,12 @@ async fn apply(connection: &mut PgConnection, change: &Change) -> Result<Done, F
             let place = (*route_index, *first_position);
             progress::release(connection, *batch, place, (*owner, *serial)).await.map(Done::Changed)
         }
-        Change::Settle { batch, chunk, owner } => {
+        Change::Settle { batch, chunk, recipients: None, owner } => {
             progress::settle(connection, *batch, chunk, *owner).await.map(|()| Done::Changed(true))
+        }
+        Change::Settle { batch, chunk, recipients: Some(recipients), owner } => {
+            let named = progress::settle_named(connection, *batch, (chunk, recipients), *owner).await;
+            named.map(|()| Done::Changed(true))
         }
         Change::Finish { report, owner } => {
             finish::finish(connection, report, *owner).await.map(|()| Done::Changed(true))

@@ -81,9 +81,8 @@ async fn finish_routes(connection: &mut PgConnection, id: &str, report: &Report)
     for (route_index, (route, kept)) in report.batch.routes.iter().zip(&report.routes).enumerate() {
         if !is_same(&route.to, &kept.recipients) {
             // A send-to-all learns from the answer who its recipients were.
-            let update = query("UPDATE routes SET recipients = $1 WHERE batch = $2 AND route_index = $3");
-            let update = update.bind(encode_recipients(&kept.recipients)).bind(id).bind(column(route_index));
-            update.execute(&mut *connection).await?;
+            let recipients = encode_recipients(&kept.recipients);
+            progress::name_recipients(connection, id, column(route_index), &recipients).await?;
         }
     }
     Ok(())

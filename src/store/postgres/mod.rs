@@ -49,6 +49,7 @@ pub use crate::store::postgres::open::OpenError;
 use crate::store::queue;
 use crate::store::shared::Shared;
 use crate::store::stored::Providers;
+use crate::store::stored::packed::encode_recipients;
 use crate::store::stored::rows::{BatchRows, ChunkRow, column, first_position};
 use crate::store::unrecorded::Unrecorded;
 use crate::store::{Filter, Head, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
@@ -282,8 +283,9 @@ impl Durable for PostgresStore {
     ) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let chunk = ChunkRow::done(route_index, &settled, &remarks)?;
+            let recipients = remarks.recipients.as_deref().map(encode_recipients);
             let owner = self.holding.owner(batch);
-            self.change_of(batch, Change::Settle { batch, chunk, owner }).await.map(drop)
+            self.change_of(batch, Change::Settle { batch, chunk, recipients, owner }).await.map(drop)
         })
     }
 

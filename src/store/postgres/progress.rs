@@ -5,7 +5,7 @@
 //! and none begins after. A cancel is anybody's.
 
 use sqlx::postgres::PgConnection;
-use sqlx::{Row as _, query, query_scalar};
+use sqlx::{Connection as _, Error, Row as _, query, query_scalar};
 
 use crate::domain::id::BatchId;
 use crate::store::postgres::flaw::Flaw;
@@ -91,6 +91,31 @@ pub(super) async fn settle(
         return Err(whose(connection, batch).await?);
     }
     Ok(())
+}
+
+/// The same for a send-to-all whose answer named these.
+pub(super) async fn settle_named(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    (row, recipients): (&ChunkRow, &[u8]),
+    owner: i64,
+) -> Result<(), Flaw> {
+    let mut transaction = connection.begin().await?;
+    // First, since it finds out whose the batch is and holds on to it.
+    settle(&mut transaction, batch, row, owner).await?;
+    name_recipients(&mut transaction, &batch.to_string(), row.route_index, recipients).await?;
+    transaction.commit().await.map_err(Flaw::of_last)
+}
+
+/// Writes who the recipients of a route are.
+pub(super) async fn name_recipients(
+    connection: &mut PgConnection,
+    id: &str,
+    route_index: i64,
+    recipients: &[u8],
+) -> Result<(), Error> {
+    let update = query("UPDATE routes SET recipients = $1 WHERE batch = $2 AND route_index = $3");
+    update.bind(recipients).bind(id).bind(route_index).execute(connection).await.map(drop)
 }
 
 /// Why a batch cannot be changed.

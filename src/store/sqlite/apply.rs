@@ -76,8 +76,8 @@ pub(super) async fn apply(
         Change::Begin(batch, chunk) => {
             Ok(Done::Changed(write_chunk_of_open(connection, &batch.to_string(), chunk).await?))
         }
-        Change::Settle(batch, chunk) => {
-            Ok(Done::Changed(write_chunk_of_open(connection, &batch.to_string(), chunk).await?))
+        Change::Settle(batch, chunk, recipients) => {
+            Ok(Done::Changed(settle(connection, &batch.to_string(), chunk, recipients.as_deref()).await?))
         }
         Change::Release(batch, route_index, first) => {
             let deleted = query(
@@ -333,11 +333,33 @@ async fn finish_route(
     update.bind(id).bind(column(route_index)).execute(&mut *connection).await?;
     if !is_same(&route.to, &report.recipients) {
         // A send-to-all learns from the answer who its recipients were.
-        let recipients = encode_recipients(&report.recipients);
-        let update = query("UPDATE routes SET recipients = ? WHERE batch = ? AND route_index = ?");
-        update.bind(recipients).bind(id).bind(column(route_index)).execute(connection).await?;
+        name_recipients(connection, id, column(route_index), &encode_recipients(&report.recipients)).await?;
     }
     Ok(())
+}
+
+/// Writes what became of a call, and whom its answer named, if it did; whether there is such a batch.
+async fn settle(
+    connection: &mut SqliteConnection,
+    id: &str,
+    row: &ChunkRow,
+    recipients: Option<&[u8]>,
+) -> Result<bool, Error> {
+    let is_open = write_chunk_of_open(connection, id, row).await?;
+    if let (true, Some(recipients)) = (is_open, recipients) {
+        name_recipients(connection, id, row.route_index, recipients).await?;
+    }
+    Ok(is_open)
+}
+
+async fn name_recipients(
+    connection: &mut SqliteConnection,
+    id: &str,
+    route_index: i64,
+    recipients: &[u8],
+) -> Result<(), Error> {
+    let update = query("UPDATE routes SET recipients = ? WHERE batch = ? AND route_index = ?");
+    update.bind(recipients).bind(id).bind(route_index).execute(connection).await.map(drop)
 }
 
 /// Writes the outcomes that are not there yet; no call is out any more.

@@ -36,6 +36,7 @@ pub use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::orphans::Orphans;
 use crate::store::sqlite::writer::{Change, Done, Job};
 use crate::store::stored::Providers;
+use crate::store::stored::packed::encode_recipients;
 use crate::store::stored::rows::{BatchRows, ChunkRow, first_position, to_nanoseconds};
 use crate::store::unrecorded::Unrecorded;
 use crate::store::{Filter, Head, Link, Linked, Recording, Store, StoreError, StoreFuture, Summary};
@@ -229,7 +230,8 @@ impl Durable for SqliteStore {
         remarks: Remarks,
     ) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let change = Change::Settle(batch, ChunkRow::done(route_index, &settled, &remarks)?);
+            let recipients = remarks.recipients.as_deref().map(encode_recipients);
+            let change = Change::Settle(batch, ChunkRow::done(route_index, &settled, &remarks)?, recipients);
             if let Done::Changed(false) = self.change(change).await? {
                 return Err(StoreError::Corrupt(format!("{batch} is not there")));
             }

@@ -325,7 +325,10 @@ async fn a_file_of_an_earlier_version_is_brought_to_this_one() {
         use sqlx::ConnectOptions as _;
         sqlx::sqlite::SqliteConnectOptions::new().filename(file.path()).connect().await.unwrap()
     };
-    let earlier = "ALTER TABLE chunks DROP COLUMN remarks; DELETE FROM _sqlx_migrations WHERE version = 2";
+    let earlier = "ALTER TABLE chunks DROP COLUMN remarks; \
+        DROP INDEX batches_caller; DROP INDEX batches_caller_open; DROP INDEX batches_stopped; \
+        DROP INDEX batches_caller_stopped; DROP INDEX routes_channel; \
+        DELETE FROM _sqlx_migrations WHERE version > 1";
     sqlx::raw_sql(earlier).execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
     let store = file.try_open(0).await.unwrap();

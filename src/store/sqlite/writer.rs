@@ -33,7 +33,8 @@ pub(super) enum Change {
     Accept(Box<BatchRows>, Option<IdempotencyKey>),
     Begin(BatchId, ChunkRow),
     Release(BatchId, usize, i64),
-    Settle(BatchId, ChunkRow),
+    /// With the recipients of its route from now on; `None` = they stay.
+    Settle(BatchId, ChunkRow, Option<Vec<u8>>),
     Finish(Arc<Report>),
     Record(Box<BatchRows>),
     Cancel(BatchId),
@@ -255,7 +256,8 @@ impl Change {
     fn bytes(&self) -> usize {
         match self {
             Self::Accept(rows, _) | Self::Record(rows) => rows.bytes(),
-            Self::Begin(_, chunk) | Self::Settle(_, chunk) => chunk.bytes(),
+            Self::Begin(_, chunk) => chunk.bytes(),
+            Self::Settle(_, chunk, recipients) => chunk.bytes() + recipients.as_ref().map_or(0, Vec::len),
             Self::Finish(_)
             | Self::Release(..)
             | Self::Cancel(_)

@@ -108,6 +108,34 @@ async fn calls_that_are_out_while_nothing_can_be_written_are_settled_once_it_can
 }
 
 #[tokio::test]
+async fn a_cancel_that_cannot_be_written_is_refused_in_time_and_holds_all_the_same() {
+    let file = File::new();
+    let provider = Holding::after(0).await;
+    let process = Process::start(&file.configuration(&provider.channel("held", IN_FLIGHT))).await;
+    let running = batch("running", 12);
+    let accepted = id(&send(&process, "prefer: respond-async\r\n", "held", &running).await);
+    provider.ledger.fake.arrived(IN_FLIGHT).await;
+
+    process.limit_files(Some(0));
+    becomes(&process, "/readyz", 503).await;
+    let cancel = format!(
+        "POST /v1/batches/{accepted}/cancel HTTP/1.1\r\nhost: x\r\nprefer: wait=0\r\ncontent-length: 0\r\n\r\n"
+    );
+    assert_eq!(process.ask(cancel.as_bytes()).await, (503, "store_unavailable".to_owned()));
+    provider.release();
+
+    process.limit_files(None);
+    let report = end(&process, &accepted).await;
+    assert_eq!(judge("running", &report, &running, &provider.ledger, 0), 0);
+    assert_eq!(
+        (report["status"].as_str(), provider.calls(&running)),
+        (Some("canceled"), IN_FLIGHT),
+        "{report}"
+    );
+    assert_eq!(process.ask(cancel.as_bytes()).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_disk_that_fills_up_under_load_loses_nothing_that_was_promised() {
     let file = File::new();
     let provider = Holding::after(usize::MAX).await;

@@ -24,7 +24,8 @@ struct StoredWarning {
 
 /// Writes what an answer said; `None` = nothing.
 pub(super) fn encode_remarks(remarks: &Remarks) -> Result<Option<Arc<str>>, Unreadable> {
-    let Remarks { request_id, warnings } = remarks;
+    // The recipients are the route's.
+    let Remarks { request_id, warnings, recipients: _ } = remarks;
     if request_id.is_none() && warnings.is_empty() {
         return Ok(None);
     }
@@ -38,7 +39,7 @@ pub(super) fn decode_remarks(text: Option<&str>) -> Result<Remarks, Unreadable> 
     let Some(text) = text else { return Ok(Remarks::default()) };
     let StoredRemarks { request_id, warnings } = from_document(text)?;
     let warnings = warnings.into_iter().map(StoredWarning::read).collect::<Result<_, _>>()?;
-    Ok(Remarks { request_id, warnings })
+    Ok(Remarks { request_id, warnings, recipients: None })
 }
 
 /// Writes warnings.
