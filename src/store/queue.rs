@@ -66,6 +66,7 @@ impl<T> Receiver<T> {
     }
 
     /// How many there are.
+    #[cfg(feature = "postgres")]
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
