@@ -1,6 +1,7 @@
 """Brings about every documented status that random requests seldom or never meet."""
 
 import json
+import select
 import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -82,22 +83,41 @@ class Provoker:
             self.ask(method, path, batch=done, headers=is_json, data=b" " * 300_000)
             # Within the limit of one body, but not within that of all that are held at once.
             self.ask(method, path, batch=done, headers=is_json, data=b" " * 200_000)
+            self.crowded(method, path, done)
             self.ask(method, path, batch=done, headers=is_json, data=b"{")
             self.ask(method, path, batch=done, headers=is_json, data=b"[]")
             self.ask(method, path, batch=done, headers={"content-type": "text/plain"}, data=b"x")
             self.slow(method, path, done)
 
+    def crowded(self, method, path, batch):
+        """Two bodies at once for which there is no room together; whichever comes later is refused."""
+        with self.begin_body(method, path, batch, 100_000) as connection:
+            connection.sendall(b" " * 90_000)
+            is_json = {"content-type": "application/json"}
+            while not select.select([connection], [], [], 0)[0]:
+                if self.ask(method, path, batch=batch, headers=is_json, data=b" " * 100_000).status_code == 503:
+                    return
+            self.note_head(method, path, connection)
+
     def slow(self, method, path, batch):
         """A body of which only the first byte comes."""
-        host, port = self.address.rsplit(":", 1)
-        head = (
-            f"{method.upper()} {path.replace('{id}', batch)} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-            f"authorization: Bearer {self.keys['operator']}\r\ncontent-length: 10\r\n\r\n{{"
-        )
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
-            connection.sendall(head.encode())
-            status = connection.makefile("rb").readline().split()[1].decode()
+        with self.begin_body(method, path, batch, 10) as connection:
+            connection.sendall(b"{")
+            self.note_head(method, path, connection)
+
+    def note_head(self, method, path, connection):
+        status = connection.makefile("rb").readline().split()[1].decode()
         self.note(method, path, status, "", "")
+
+    def begin_body(self, method, path, batch, length):
+        """A connection on which a body of this length is announced."""
+        host, port = self.address.rsplit(":", 1)
+        connection = socket.create_connection((host, int(port)), timeout=30)
+        connection.sendall(
+            f"{method.upper()} {path.replace('{id}', batch)} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            f"authorization: Bearer {self.keys['operator']}\r\ncontent-length: {length}\r\n\r\n".encode()
+        )
+        return connection
 
     def rights(self):
         room = self.send("sandbox-room", ["magic-reject-call"], key="rooms").json()["id"]
