@@ -166,6 +166,27 @@ async fn nobody_gets_what_another_one_takes_at_the_same_time() {
     }
 }
 
+#[tokio::test]
+async fn the_work_of_a_dead_replica_is_divided_among_the_living() {
+    let database = Database::new();
+    let dead = database.store().await;
+    for number in 1..=30 {
+        accept(&dead, &numbered(number, &["a"])).await;
+    }
+    let [first, second, third] = [database.store().await, database.store().await, database.store().await];
+    dead.close().await;
+    let mut taken = Vec::new();
+    for (store, expected) in [(&first, 10), (&second, 7), (&third, 5), (&first, 4), (&second, 4)] {
+        let known = taken.iter().filter(|(owner, _)| *owner == store.holding.replica());
+        let claimed = store.claim(100, known.map(|(_, id)| *id).collect()).await.unwrap();
+        assert_eq!(claimed.len(), expected);
+        let owner = store.holding.replica();
+        taken.extend(claimed.into_iter().map(|unfinished| (owner, unfinished.report.batch.id)));
+    }
+    let all: HashSet<BatchId> = taken.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(all.len(), 30);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_call_begins_before_a_takeover_or_not_at_all() {
     let database = Database::new();
