@@ -26,6 +26,7 @@ pub(super) async fn claim(
         (SELECT id FROM replicas WHERE lease_until < clock_timestamp() AND id <> $1 FOR UPDATE SKIP LOCKED)";
     query(bury).bind(owner).execute(&mut *connection).await.map_err(Flaw::of_last)?;
     // Our own that we do not know of: the answer to who wrote or took them was lost, or he did not wait for it.
+    // What is free is asked twice: a row that changes before it is locked is judged again by the second condition only.
     let claim = "WITH open AS (SELECT id, owner IS NOT DISTINCT FROM $1 AS is_own FROM batches \
           WHERE completed_at IS NULL \
           AND (owner IS NULL OR owner = $1 OR NOT EXISTS (SELECT FROM replicas WHERE replicas.id = batches.owner)) \
